@@ -1,0 +1,112 @@
+"""Files that people write: YAML in, a validated frozen model out, each problem named by file, line and key.
+
+`load(path, Model)` raises `BadInput` with one line a problem; it is the only place where a spelling mistake
+becomes a sentence, for job files and stack files alike.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from infra.errors import BadInput
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+class _Lines(yaml.SafeLoader):
+    """SafeLoader that remembers where each key stands and refuses a key written twice."""
+
+    def __init__(self, stream: str) -> None:
+        super().__init__(stream)
+        self.lines: dict[int, dict[str, int]] = {}
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        lines: dict[str, int] = {}
+        for key, _ in node.value:
+            if key.value in lines:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"{key.value} is written twice", key.start_mark
+                )
+            lines[key.value] = key.start_mark.line + 1
+        mapping = super().construct_mapping(node, deep=True)
+        self.lines[id(mapping)] = lines
+        return mapping
+
+
+_Lines.add_constructor(
+    yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, lambda loader, node: loader.construct_mapping(node)
+)
+
+
+def nearest(word: str, words: Iterable[str]) -> str | None:
+    """The right name that a misspelt one most likely meant, or None where nothing is close."""
+    found = difflib.get_close_matches(word, list(words), n=1, cutoff=0.7)
+    return found[0] if found else None
+
+
+def read_yaml(path: Path) -> tuple[dict[str, Any], dict[str, int]]:
+    """A YAML file's top mapping, and the line of each of its keys (`args.lora_rank` for one level down)."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        raise BadInput("no such file", where=str(path), do="Check the path.") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadInput(f"can't be read: {error}", where=str(path), do="Check the file.") from error
+    loader = _Lines(text)
+    try:
+        data = loader.get_single_data()
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        raise BadInput(
+            f"not YAML: {error.problem}", where=f"{path}:{line}", do="Correct that line."
+        ) from error
+    finally:
+        loader.dispose()
+    if data is None:
+        data = {}
+    if not isinstance(data, dict):
+        raise BadInput("not a mapping of keys to values", where=str(path), do="Write `key: value` lines.")
+    lines = dict(loader.lines.get(id(data), {}))
+    for key, value in data.items():
+        for inner, line in loader.lines.get(id(value), {}).items():
+            lines[f"{key}.{inner}"] = line
+    return data, lines
+
+
+def validate(
+    model: type[Model], data: Mapping[str, Any], *, file: Path, lines: Mapping[str, int], prefix: str = ""
+) -> Model:
+    """`data` as a `model`, or BadInput that lists every problem, each with its line and what is allowed."""
+    try:
+        return model.model_validate(data)
+    except ValidationError as error:
+        problems = [_sentence(model, problem, file, lines, prefix) for problem in error.errors()]
+    raise BadInput("\n".join(problems), do="")
+
+
+def load(path: Path, model: type[Model]) -> Model:
+    data, lines = read_yaml(path)
+    return validate(model, data, file=path, lines=lines)
+
+
+def _sentence(model: type[BaseModel], problem: Any, file: Path, lines: Mapping[str, int], prefix: str) -> str:
+    key = ".".join(str(part) for part in problem["loc"])
+    line = lines.get(prefix + key) or lines.get(prefix + key.split(".")[0])
+    where = f"{file}:{line}" if line else str(file)
+    if problem["type"] == "extra_forbidden":
+        known = [field.alias or name for name, field in model.model_fields.items()]
+        guess = nearest(key, known)
+        hint = f"Did you mean {guess}?" if guess else f"Known: {', '.join(known)}."
+        return f"{where}  {prefix}{key}  unknown key. {hint}"
+    if problem["type"] == "missing":
+        return f"{where}  {prefix}{key}  is missing. Add it."
+    said = problem["msg"].removeprefix("Value error, ").rstrip(".")
+    given = problem.get("input")
+    shown = f" (given: {given!r})" if isinstance(given, str | int | float | bool) else ""
+    return f"{where}  {prefix}{key}  {said}{shown}."

@@ -1,0 +1,87 @@
+"""`job.yaml` -> `Job`: what to train, in ms-swift's own words.
+
+`args` is exactly what a swift YAML file holds, so a file that works with `swift sft file.yaml` works as a job.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from infra.written import nearest, read_yaml, validate
+
+#: Commands of ms-swift 4.6, and which of them its wrapper starts under torchrun (swift/cli/main.py).
+SWIFT_COMMANDS = (
+    "sft", "pt", "rlhf", "infer", "deploy", "rollout", "eval", "export", "merge-lora", "sample", "app", "web-ui",
+)  # fmt: skip
+MEGATRON_COMMANDS = ("sft", "pt", "rlhf", "export")
+DISTRIBUTED = {"swift": {"sft", "pt", "rlhf", "infer"}, "megatron": set(MEGATRON_COMMANDS)}
+
+#: What makes a process a rank: set by the driver alone.
+RANK_VARIABLES = ("NNODES", "NODE_RANK", "MASTER_ADDR", "MASTER_PORT", "NPROC_PER_NODE")
+
+
+class Job(BaseModel):
+    """What one job file says.
+
+    trainer, command: `swift sft`, `megatron pt`, ...
+    args: ms-swift's arguments by their own names; a list is several values, a mapping one JSON value.
+    env: variables of the training processes. The five that make a rank (NNODES NODE_RANK MASTER_ADDR
+        MASTER_PORT NPROC_PER_NODE) are the driver's and refused here.
+    secrets: names of variables taken from the operator's environment, sent over SSH's stdin and never stored.
+    nproc_per_node: processes a node; by default one a GPU, or one where there is none.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    trainer: Literal["swift", "megatron"] = "swift"
+    command: str
+    args: dict[str, Any] = Field(default_factory=dict)
+    env: dict[str, str] = Field(default_factory=dict)
+    secrets: tuple[str, ...] = ()
+    nproc_per_node: Annotated[int, Field(ge=1)] | None = None
+
+    @field_validator("env", mode="before")
+    @classmethod
+    def _text(cls, value: Any) -> Any:
+        if isinstance(value, dict):
+            return {k: str(v).lower() if isinstance(v, bool) else str(v) for k, v in value.items()}
+        return value
+
+    @field_validator("env")
+    @classmethod
+    def _not_ours(cls, value: dict[str, str]) -> dict[str, str]:
+        taken = sorted(set(value) & set(RANK_VARIABLES))
+        if taken:
+            raise ValueError(f"{', '.join(taken)} is set by fleet for each rank: remove it")
+        return value
+
+    @field_validator("args")
+    @classmethod
+    def _no_null(cls, value: dict[str, Any]) -> dict[str, Any]:
+        # ms-swift reads a YAML null as the text "None" (swift/cli/main.py parse_yaml_args).
+        for name, given in value.items():
+            if given is None:
+                raise ValueError(f"args.{name} has no value: give one, or leave the line out")
+        return value
+
+    @model_validator(mode="after")
+    def _known_command(self) -> Job:
+        known = SWIFT_COMMANDS if self.trainer == "swift" else MEGATRON_COMMANDS
+        if self.command not in known:
+            guess = nearest(self.command, known)
+            hint = f"did you mean {guess}?" if guess else f"known: {', '.join(known)}"
+            raise ValueError(f"command {self.command!r} is unknown to {self.trainer}: {hint}")
+        return self
+
+    @property
+    def distributed(self) -> bool:
+        return self.command in DISTRIBUTED[self.trainer]
+
+
+def load_job(path: Path) -> tuple[Job, dict[str, int]]:
+    """The job in a file, and the line of each of its keys for later findings (`args.lora_rank` -> 7)."""
+    data, lines = read_yaml(path)
+    return validate(Job, data, file=path, lines=lines), lines
