@@ -30,9 +30,7 @@ class _Lines(yaml.SafeLoader):
         lines: dict[str, int] = {}
         for key, _ in node.value:
             if key.value in lines:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"{key.value} is written twice", key.start_mark
-                )
+                raise yaml.constructor.ConstructorError(None, None, f"{key.value} is written twice", key.start_mark)
             lines[key.value] = key.start_mark.line + 1
         mapping = super().construct_mapping(node, deep=True)
         self.lines[id(mapping)] = lines
@@ -63,9 +61,7 @@ def read_yaml(path: Path) -> tuple[dict[str, Any], dict[str, int]]:
         data = loader.get_single_data()
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise BadInput(
-            f"not YAML: {error.problem}", where=f"{path}:{line}", do="Correct that line."
-        ) from error
+        raise BadInput(f"not YAML: {error.problem}", where=f"{path}:{line}", do="Correct that line.") from error
     finally:
         loader.dispose()
     if data is None:

@@ -1,0 +1,69 @@
+"""AWS's API as a stack's configuration names it: region, credentials, endpoints. The same for boto3 as for Pulumi."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from infra.errors import BadInput, CloudRefused
+
+
+@dataclass
+class Cloud:
+    """One account and region. `client("ec2")` gives a boto3 client, made once."""
+
+    region: str
+    profile: str | None = None
+    access_key: str | None = None
+    secret_key: str | None = None
+    endpoints: Mapping[str, str] = field(default_factory=dict)
+    _clients: dict[str, Any] = field(default_factory=dict, repr=False)
+
+    def client(self, service: str) -> Any:
+        if service not in self._clients:
+            import boto3
+            from botocore.config import Config
+            from botocore.exceptions import BotoCoreError
+
+            try:
+                session = boto3.Session(
+                    region_name=self.region,
+                    profile_name=self.profile,
+                    aws_access_key_id=self.access_key,
+                    aws_secret_access_key=self.secret_key,
+                )
+                self._clients[service] = session.client(
+                    service,
+                    endpoint_url=self.endpoints.get(service),
+                    config=Config(retries={"mode": "standard", "total_max_attempts": 5}, connect_timeout=10),
+                )
+            except BotoCoreError as error:
+                raise refused(error) from error
+        return self._clients[service]
+
+
+def cloud_of(config: Mapping[str, Any], source: str) -> Cloud:
+    """From the `aws:` keys of a stack file."""
+    region = config.get("aws:region")
+    if not region:
+        raise BadInput("aws:region is missing", where=source, do="Add it, such as aws:region: us-east-1.")
+    endpoints: dict[str, str] = {}
+    for one in config.get("aws:endpoints") or []:
+        endpoints |= one
+    return Cloud(
+        region=region,
+        profile=config.get("aws:profile"),
+        access_key=config.get("aws:accessKey"),
+        secret_key=config.get("aws:secretKey"),
+        endpoints=endpoints,
+    )
+
+
+def refused(error: Exception) -> CloudRefused:
+    """A botocore error as one line with AWS's own code in it."""
+    said = getattr(error, "response", {}).get("Error", {})
+    if said:
+        action = getattr(error, "operation_name", "AWS")
+        return CloudRefused(f"{action}: {said.get('Code')}: {said.get('Message')}")
+    return CloudRefused(f"AWS can't be asked: {error}", do="Check credentials, region and network.")

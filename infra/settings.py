@@ -1,0 +1,159 @@
+"""`stacks/Pulumi.<stack>.yaml` -> `StackConfig`: the fleet that a stack asks for, as one typed object.
+
+The Pulumi program and the `fleet` command read the same keys through the same model, so a wrong key is refused
+alike by `pulumi preview` and by `fleet plan`, before anything is created.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import re
+from collections.abc import Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, field_validator
+from pydantic.alias_generators import to_camel
+
+from infra.catalog import catalog
+from infra.errors import BadInput
+from infra.written import nearest, read_yaml, validate
+
+PROJECT = "swift-fleet"
+PREFIX = f"{PROJECT}:"
+_UNITS = {"m": 60, "h": 3600, "d": 86400}
+
+
+def _duration(value: Any) -> Any:
+    if isinstance(value, timedelta):
+        return value
+    parts = re.fullmatch(r"(?:(\d+)d)?\s*(?:(\d+)h)?\s*(?:(\d+)m)?", str(value).strip())
+    if not parts or not any(parts.groups()):
+        raise ValueError("is no duration: write 90m, 4h or 1d12h")
+    return timedelta(seconds=sum(int(n or 0) * _UNITS[u] for n, u in zip(parts.groups(), "dhm", strict=True)))
+
+
+def show_duration(span: timedelta) -> str:
+    """4h, 1d12h, 90m: as a stack file writes it."""
+    minutes = int(span.total_seconds() // 60)
+    days, rest = divmod(minutes, 1440)
+    hours, minutes = divmod(rest, 60)
+    return "".join(f"{n}{u}" for n, u in ((days, "d"), (hours, "h"), (minutes, "m")) if n) or "0m"
+
+
+Duration = Annotated[timedelta, BeforeValidator(_duration), PlainSerializer(show_duration)]
+
+
+class StackConfig(BaseModel):
+    """The fleet of one stack. Keys stand in the stack file in camelCase under `swift-fleet:`.
+
+    nodes: machines; one NODE_RANK each.
+    instance_type: of every node; one that `infra/catalog.yaml` knows.
+    lifetime: after which each node ends itself, counted from its first boot. The lease.
+    zone: availability zone of the fleet; by default the first that offers the type.
+    vpc_cidr: of the stack's own network.
+    operator_cidr: who may open SSH; by default this machine's own public address.
+    public_addresses: whether nodes get one. Without, the operator must be in the VPC or a network joined to it.
+    ssh_user, ssh_port: as the image has them.
+    ami: image id; by default AWS's Deep Learning base image for Amazon Linux 2023, of the day of the first up.
+    root_volume_gib: encrypted gp3.
+    shared_files: an EFS file system that every node mounts at `shared_path`.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=to_camel)
+
+    nodes: Annotated[int, Field(ge=1, le=256)] = 1
+    instance_type: str
+    lifetime: Duration = timedelta(hours=4)
+    zone: str | None = None
+    vpc_cidr: str = "10.77.0.0/16"
+    operator_cidr: str | None = None
+    public_addresses: bool = True
+    ssh_user: str = "ec2-user"
+    ssh_port: Annotated[int, Field(ge=1, le=65535)] = 22
+    ami: Annotated[str, Field(pattern=r"^ami-[0-9a-f]{8,17}$")] | None = None
+    root_volume_gib: Annotated[int, Field(ge=30, le=16384)] = 200
+    shared_files: bool = True
+    shared_path: str = "~/shared"
+
+    @field_validator("instance_type")
+    @classmethod
+    def _known_type(cls, value: str) -> str:
+        types = catalog().types
+        if value not in types:
+            guess = nearest(value, types)
+            raise ValueError(f"is no instance type of the catalog{f'. Did you mean {guess}?' if guess else ''}")
+        return value
+
+    @field_validator("lifetime")
+    @classmethod
+    def _ends(cls, value: timedelta) -> timedelta:
+        if not timedelta(minutes=10) <= value <= timedelta(days=14):
+            raise ValueError("must be between 10m and 14d: every fleet ends")
+        return value
+
+    @field_validator("vpc_cidr", "operator_cidr")
+    @classmethod
+    def _network(cls, value: str | None) -> str | None:
+        if value is None:
+            return value
+        try:
+            network = ipaddress.IPv4Network(value)
+        except ValueError as error:
+            raise ValueError(f"is no IPv4 network: {error}") from error
+        return str(network)
+
+    @field_validator("vpc_cidr")
+    @classmethod
+    def _vpc_size(cls, value: str) -> str:
+        if not 16 <= ipaddress.IPv4Network(value).prefixlen <= 24:
+            raise ValueError("must be a /16 to /24")
+        return value
+
+    @field_validator("operator_cidr")
+    @classmethod
+    def _not_the_world(cls, value: str | None) -> str | None:
+        if value is not None and ipaddress.IPv4Network(value).prefixlen == 0:
+            raise ValueError("opens SSH to the whole internet: give your own network, such as 203.0.113.7/32")
+        return value
+
+
+def from_pulumi(config: Mapping[str, Any], source: str) -> StackConfig:
+    """From the flat configuration that the engine hands to a program; values other than text come as JSON."""
+    data: dict[str, Any] = {}
+    for key, value in config.items():
+        if not key.startswith(PREFIX):
+            continue
+        try:
+            data[key.removeprefix(PREFIX)] = json.loads(value) if isinstance(value, str) else value
+        except json.JSONDecodeError:
+            data[key.removeprefix(PREFIX)] = value
+    return validate(StackConfig, data, file=Path(source), lines={}, prefix=PREFIX)
+
+
+def stack_file(root: Path, stack: str) -> Path:
+    return root / "stacks" / f"Pulumi.{stack}.yaml"
+
+
+def known_stacks(root: Path) -> list[str]:
+    return sorted(p.name.split(".")[1] for p in (root / "stacks").glob("Pulumi.*.yaml"))
+
+
+def load_stack(root: Path, stack: str) -> tuple[StackConfig, dict[str, Any]]:
+    """A stack's fleet, and the rest of its file's configuration (`aws:region`, ...), by full key."""
+    file = stack_file(root, stack)
+    if not file.exists():
+        known = known_stacks(root)
+        guess = nearest(stack, known)
+        hint = f"Did you mean {guess}?" if guess else f"There are: {', '.join(known) or 'none'}."
+        raise BadInput(f"there is no stack {stack}", where=str(file), do=hint)
+    data, lines = read_yaml(file)
+    config = data.get("config") or {}
+    if not isinstance(config, dict):
+        raise BadInput("`config:` is not a mapping of keys to values", where=str(file), do="Correct it.")
+    ours = {k.removeprefix(PREFIX): v for k, v in config.items() if str(k).startswith(PREFIX)}
+    lines = {k.removeprefix("config."): v for k, v in lines.items()}
+    settings = validate(StackConfig, ours, file=file, lines=lines, prefix=PREFIX)
+    return settings, {k: v for k, v in config.items() if not str(k).startswith(PREFIX)}

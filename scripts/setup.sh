@@ -1,0 +1,115 @@
+#!/usr/bin/env bash
+# Sets up one node for ms-swift: uv, the locked environment in ~/swift-env, the shared folder.
+#
+# Runs as the SSH user; needs sudo only to mount. Idempotent: a step that is done is skipped, and a run that was
+# cut off goes on where it stopped. What it does can be read from outside, in ~/fleet/bootstrap/:
+#   steps.tsv   step <tab> running|ok|skipped|failed <tab> seconds since 1970 <tab> detail
+#   STEP.log    what the step printed
+#   ready.json  versions, written last and only when everything is there
+#
+# Reads: FLEET_SHARED      "fs-...:fsap-...", the EFS file system and access point to mount, or nothing
+#        FLEET_SHARED_PATH where to mount it (default ~/shared)
+set -uo pipefail
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+lock=$here/swift-lock.txt
+env=$HOME/swift-env
+state=$HOME/fleet/bootstrap
+shared=${FLEET_SHARED_PATH:-$HOME/shared}
+shared=${shared/#\~/$HOME}
+mkdir -p "$state" "$HOME/fleet/runs"
+exec 9> "$state/lock"
+flock -n 9 || exit 0 # another one is at it
+
+main() {
+  rm -f "$state/ready.json"
+  step checks checks
+  step uv get_uv
+  step environment make_environment
+  step shared mount_shared
+  step verify verify
+}
+
+say() { printf '%s\t%s\t%s\t%s\n' "$1" "$2" "$(date +%s)" "${3:-}" >> "$state/steps.tsv"; }
+
+# step NAME FUNCTION: runs it with its output in NAME.log; return code 10 means "was there already".
+step() {
+  say "$1" running
+  "$2" > "$state/$1.log" 2>&1
+  local code=$?
+  case $code in
+    0) say "$1" ok ;;
+    10) say "$1" skipped "$(tail -n 1 "$state/$1.log")" ;;
+    *) say "$1" failed "exit $code: $(grep -v '^[[:space:]]*$' "$state/$1.log" | tail -n 1)"; exit "$code" ;;
+  esac
+}
+
+checks() {
+  [ "$(uname -s)" = Linux ] || { echo "ms-swift's wheels are for Linux, this is $(uname -s)"; return 1; }
+  local free
+  free=$(df -Pk "$HOME" | awk 'NR==2 {print int($4/1048576)}')
+  echo "$free GiB free in $HOME"
+  [ "$free" -ge 12 ] || { echo "$free GiB free in $HOME: the environment needs 12"; return 1; }
+}
+
+get_uv() {
+  find_uv && { "$UV" --version; return 10; }
+  # Astral's installer needs nothing but curl; where it can't be reached, uv's wheel comes from the package index.
+  curl -LsSf --max-time 60 https://astral.sh/uv/install.sh | env UV_NO_MODIFY_PATH=1 sh ||
+    { python3 -m venv "$HOME/.local/uv" && "$HOME/.local/uv/bin/pip" install --quiet uv; }
+  find_uv && "$UV" --version
+}
+
+find_uv() {
+  UV=$(PATH="$HOME/.local/bin:$HOME/.local/uv/bin:$PATH" command -v uv)
+}
+
+make_environment() {
+  local sum
+  sum=$(sha256sum < "$lock" | cut -d' ' -f1)
+  if [ "$(cat "$env/.lock" 2>/dev/null)" = "$sum" ]; then
+    echo "$env holds this lock already"
+    return 10
+  fi
+  "$UV" venv --quiet --allow-existing --python 3.12 "$env" ||
+    "$UV" venv --quiet --allow-existing --python 3.11 "$env" || return
+  "$UV" pip sync --quiet --python "$env/bin/python" "$lock" || return
+  echo "$sum" > "$env/.lock"
+}
+
+mount_shared() {
+  [ -n "${FLEET_SHARED:-}" ] || { echo "no shared folder asked for"; return 10; }
+  mkdir -p "$shared"
+  mountpoint -q "$shared" && { echo "$shared is mounted"; return 10; }
+  # mount.efs is a package on Amazon Linux; elsewhere it must be in the image, for nothing is compiled here.
+  command -v mount.efs > /dev/null || sudo dnf --quiet --assumeyes install amazon-efs-utils || return
+  local try
+  for try in 1 2 3 4 5 6; do
+    sudo mount -t efs -o "tls,iam,accesspoint=${FLEET_SHARED#*:}" "${FLEET_SHARED%%:*}:/" "$shared" && break
+    echo "try $try: a new mount target's name takes a while to resolve"
+    [ "$try" -lt 6 ] && sleep 10
+  done
+  mountpoint -q "$shared" && touch "$shared/.writable" && ls -ld "$shared/."
+}
+
+verify() {
+  "$env/bin/python" - "$shared" << 'PY' > "$state/ready.new" && mv "$state/ready.new" "$state/ready.json"
+import hashlib, importlib.metadata as meta, json, os, pathlib, platform, sys
+names = sorted(f"{d.name}=={d.version}" for d in meta.distributions())
+home = pathlib.Path.home()
+wanted = {"ms_swift": "ms-swift", "torch": "torch", "transformers": "transformers", "peft": "peft"}
+facts = {key: meta.version(name) for key, name in wanted.items()}
+swift = home / "swift-env/bin/swift"
+if not os.access(swift, os.X_OK):
+    sys.exit(f"{swift} is missing")
+facts |= {
+    "python": platform.python_version(),
+    "lock": (home / "swift-env/.lock").read_text().strip(),
+    "freeze_sha256": hashlib.sha256("\n".join(names).encode()).hexdigest(),
+    "swift": str(swift),
+    "shared_path": os.path.realpath(sys.argv[1]) if os.path.isdir(sys.argv[1]) else "",
+}
+print(json.dumps(facts))
+PY
+}
+
+main
