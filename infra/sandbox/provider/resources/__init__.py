@@ -1,0 +1,52 @@
+"""The resource types, by token."""
+
+from __future__ import annotations
+
+from infra.sandbox.provider.resources.base import Resource
+from infra.sandbox.provider.resources.groups import EgressRule, IngressRule, SecurityGroup
+from infra.sandbox.provider.resources.identity import InstanceProfile, Role, RolePolicy, RolePolicyAttachment
+from infra.sandbox.provider.resources.instance import Instance
+from infra.sandbox.provider.resources.keys import KeyPair
+from infra.sandbox.provider.resources.network import InternetGateway, Subnet, Vpc
+from infra.sandbox.provider.resources.routes import Route, RouteTable, RouteTableAssociation
+from infra.sandbox.provider.resources.schedule import Schedule
+from infra.sandbox.provider.resources.storage import AccessPoint, FileSystem, FileSystemPolicy, MountTarget
+from infra.sandbox.provider.values import nearest
+
+RESOURCES: dict[str, Resource] = {
+    resource.type.token: resource
+    for resource in (
+        Vpc(),
+        Subnet(),
+        InternetGateway(),
+        RouteTable(),
+        Route(),
+        RouteTableAssociation(),
+        SecurityGroup(),
+        IngressRule(),
+        EgressRule(),
+        KeyPair(),
+        Instance(),
+        FileSystem(),
+        MountTarget(),
+        AccessPoint(),
+        FileSystemPolicy(),
+        Role(),
+        RolePolicy(),
+        RolePolicyAttachment(),
+        InstanceProfile(),
+        Schedule(),
+    )
+}
+
+
+class UnknownType(KeyError):
+    """A type that the published provider may have and this one lacks."""
+
+
+def resource(token: str) -> Resource:
+    try:
+        return RESOURCES[token]
+    except KeyError:
+        reason = f"the embedded cloud's provider has no resource type {token}.{nearest(token, RESOURCES)}"
+        raise UnknownType(reason) from None
