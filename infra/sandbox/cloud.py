@@ -1,0 +1,91 @@
+"""The embedded cloud in one object: the API, its hosts, its clock. One a process, for moto's state is the process's."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from infra.sandbox.api import Api, serve  # first: it mends moto before anything imports it
+from infra.sandbox.clock import Clock
+from infra.sandbox.control import Control
+from infra.sandbox.efs import SharedFolders
+from infra.sandbox.faults import Faults
+from infra.sandbox.hosts import Hosts
+from infra.sandbox.journal import Journal
+from infra.sandbox.patches import capacity, instances
+from infra.sandbox.schedules import Schedules
+from infra.sandbox.timers import Timers
+
+log = logging.getLogger(__name__)
+
+# Tags by which a fleet's machines name their stack, the first that is set counts.
+STACK_TAGS = ("swift-fleet:stack", "fleet:stack", "pulumi:stack", "Stack", "stack")
+
+
+class Cloud:
+    def __init__(self, state: Path, port: int, ssh_port: int) -> None:
+        self.state, self.ssh_port = state, ssh_port
+        self.since = datetime.now(UTC)
+        self.journal = Journal(state / "requests.jsonl")
+        self.faults = Faults()
+        self.clock = Clock()
+        self._api = Api(self.journal, self.faults, Control(self), self._changed)
+        self.lock = self._api.lock
+        self._server = serve(self._api, port)
+        self.port = self._server.server_port
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.hosts = Hosts(state / "hosts", state / "trash", ssh_port, self.lock, f"{self.url}/_sandbox")
+        self.shared = SharedFolders(state / "efs", self.hosts.remove)
+        self.timers = Timers(self.clock, self.hosts.run)
+        self.schedules = Schedules(self.clock, self.url, self.lock)
+        self.hosts.on_power_off = self.timers.forget
+        instances.console = self.hosts.console
+        capacity.now = self.clock.now
+
+    def start(self) -> None:
+        self.hosts.start()
+        self.clock.start()
+        threading.Thread(target=self._server.serve_forever, name="sandbox-api", daemon=True).start()
+
+    def stop(self) -> None:
+        """Every host is ended and nothing listens any more when this returns."""
+        self._server.shutdown()
+        self.clock.stop()
+        self.hosts.stop()
+        self._server.server_close()
+        self.journal.close()
+
+    def status(self) -> dict[str, Any]:
+        with self.lock:
+            machines = [_summary(instance) for instance in instances.every()]
+        return {
+            "port": self.port,
+            "ssh_port": self.ssh_port,
+            "state_dir": str(self.state),
+            "since": self.since.isoformat(timespec="seconds"),
+            "now": self.clock.now().isoformat(timespec="seconds"),
+            "clock_offset": self.clock.offset.total_seconds(),
+            "instances": machines,
+            "schedules": self.schedules.outcomes(),
+        }
+
+    def _changed(self) -> None:
+        self.hosts.reconcile()
+        with self.lock:
+            self.shared.drop_deleted()
+        self.clock.wake()
+
+
+def _summary(instance: Any) -> dict[str, Any]:
+    tags = {tag["key"]: tag["value"] for tag in instance.get_tags()}
+    return {
+        "id": instance.id,
+        "state": instance.state,
+        "address": instance.private_ip if instance.nics else None,
+        "type": instance.instance_type,
+        "stack": next((tags[name] for name in STACK_TAGS if name in tags), None),
+        "tags": tags,
+    }

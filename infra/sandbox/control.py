@@ -1,0 +1,117 @@
+"""The sandbox's own endpoints, under /_sandbox/ on the port of the API.
+
+GET  status | requests | faults
+POST clock   {"advance": seconds}
+POST faults  [rule, ...]                          replaces all rules
+POST host/<instance>/<token>/timers | power | mount     what a host's own commands ask for
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from infra.errors import BadInput
+from infra.sandbox.faults import Rule
+from infra.sandbox.patches import instances, storage
+
+if TYPE_CHECKING:
+    from infra.sandbox.cloud import Cloud
+
+Answer = tuple[str, list[tuple[str, str]], bytes]
+
+
+class Refused(Exception):
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class Control:
+    def __init__(self, cloud: Cloud) -> None:
+        self._cloud = cloud
+        self._routes: dict[tuple[str, str], Callable[[Any], Any]] = {
+            ("GET", "status"): lambda body: cloud.status(),
+            ("GET", "requests"): lambda body: [asdict(call) for call in cloud.journal.calls()],
+            ("GET", "faults"): lambda body: [asdict(rule) for rule in cloud.faults.rules()],
+            ("POST", "faults"): self._set_faults,
+            ("POST", "clock"): lambda body: {"now": cloud.clock.advance(float(body["advance"])).isoformat()},
+        }
+        self._host_routes: dict[str, Callable[[str, Any], Any]] = {
+            "timers": self._timers,
+            "power": self._power,
+            "mount": self._mount,
+        }
+
+    def __call__(self, method: str, path: str, raw: bytes) -> Answer:
+        try:
+            body = json.loads(raw) if raw else None
+            status, answer = 200, self._route(method, path, body)
+        except Refused as refusal:
+            status, answer = refusal.status, {"error": str(refusal)}
+        except BadInput as error:
+            status, answer = 400, {"error": str(error)}
+        except (KeyError, TypeError, ValueError) as error:
+            status, answer = 400, {"error": f"the request can't be read: {error!r}"}
+        content = json.dumps(answer).encode()
+        headers = [("Content-Type", "application/json"), ("Content-Length", str(len(content)))]
+        return f"{status} Sandbox", headers, content
+
+    def _route(self, method: str, path: str, body: Any) -> Any:
+        if route := self._routes.get((method, path)):
+            return route(body)
+        match path.split("/"):
+            case ["host", instance_id, token, verb] if method == "POST" and verb in self._host_routes:
+                if not self._cloud.hosts.knows(instance_id, token):
+                    raise Refused(403, "not this host's token")
+                return self._host_routes[verb](instance_id, body)
+        raise Refused(404, f"no such endpoint: {method} {path}")
+
+    def _set_faults(self, body: Any) -> Any:
+        self._cloud.faults.set([Rule.read(raw) for raw in body])
+        return {}
+
+    def _timers(self, host: str, body: Any) -> Any:
+        timers = self._cloud.timers
+        match body["do"]:
+            case "list":
+                return {"timers": [t.as_json() for t in timers.of(host)], "now": self._cloud.clock.now().timestamp()}
+            case "stop":
+                return {"stopped": timers.remove(host, body["unit"])}
+            case "start":
+                if body.get("replace"):
+                    timers.remove(host, body["unit"])
+                try:
+                    timer = timers.add(host, body["unit"], body["command"], at=body.get("at"), after=body.get("after"))
+                except KeyError:
+                    raise Refused(409, f"Unit {body['unit']}.timer was already loaded.") from None
+                return timer.as_json()
+        raise Refused(400, "do: start, stop or list")
+
+    def _power(self, host: str, body: Any) -> Any:
+        with self._cloud.lock:
+            instance = instances.find(host)
+            if instance is None:
+                raise Refused(404, "no such instance")
+            if body["do"] == "reboot":
+                instance.reboot()
+            else:
+                instances.power_off_from_within(instance)
+        self._cloud.hosts.reconcile()
+        return {}
+
+    def _mount(self, host: str, body: Any) -> Any:
+        with self._cloud.lock:
+            instance = instances.find(host)
+            if instance is None:
+                raise Refused(404, "no such instance")
+            try:
+                share = storage.share(
+                    instance, body["fs"], body.get("accesspoint", ""), body.get("path", "/"), tls=bool(body.get("tls"))
+                )
+                folder = self._cloud.shared.folder(share)
+            except storage.MountRefused as refusal:
+                raise Refused(409, str(refusal)) from refusal
+        return {"folder": str(folder)}
