@@ -195,6 +195,21 @@ def _gpu(found: Any) -> Props:
     }
 
 
+def _instance_type_offerings(aws: Aws, args: Props) -> Props:
+    ec2 = aws.client("ec2", args.get("region", ""))
+    wanted = {"LocationType": args["locationType"]} if "locationType" in args else {}
+    pages = ec2.get_paginator("describe_instance_type_offerings").paginate(Filters=_filters(args), **wanted)
+    found = [one for page in pages for one in page["InstanceTypeOfferings"]]
+    return {
+        **{key: args[key] for key in ("locationType", "filters") if key in args},
+        "id": args.get("region") or aws.region,
+        "region": args.get("region") or aws.region,
+        "instanceTypes": [one["InstanceType"] for one in found],
+        "locations": [one["Location"] for one in found],
+        "locationTypes": [one["LocationType"] for one in found],
+    }
+
+
 def _filters(args: Props) -> list[dict[str, Any]]:
     return [{"Name": each["name"], "Values": each["values"]} for each in args.get("filters", [])]
 
@@ -209,4 +224,5 @@ FUNCTIONS: dict[str, Invoke] = {
     "aws:iam/getPolicyDocument:getPolicyDocument": _policy_document,
     "aws:ec2/getAmi:getAmi": _ami,
     "aws:ec2/getInstanceType:getInstanceType": _instance_type,
+    "aws:ec2/getInstanceTypeOfferings:getInstanceTypeOfferings": _instance_type_offerings,
 }

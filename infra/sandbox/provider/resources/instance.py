@@ -27,7 +27,7 @@ class Instance(Resource):
     def create(self, aws: Aws, inputs: Props, deadline: Deadline) -> str:
         ec2 = self.client(aws, inputs)
         root = self._root_device(ec2, inputs["ami"]) if inputs.get("rootBlockDevice") else ""
-        sent = launch.request(inputs, root)
+        sent = launch.request(inputs, root, aws.settings.default_tags)
         made = retrying(
             lambda: ec2.run_instances(**sent),
             deadline.capped(PROFILE_WAIT),

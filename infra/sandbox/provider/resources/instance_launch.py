@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import uuid
+from collections.abc import Mapping
 from typing import Any
 
 from infra.sandbox.provider import tags
@@ -27,9 +28,9 @@ EBS = {
 }
 
 
-def request(inputs: Props, root_device: str) -> dict[str, Any]:
+def request(inputs: Props, root_device: str, default_tags: Mapping[str, str]) -> dict[str, Any]:
     """RunInstances for one machine. `root_device`: the image's, needed where rootBlockDevice is set."""
-    volume_tags = {**inputs["tagsAll"], **inputs.get("volumeTags", {})}
+    volume_tags = {**default_tags, **inputs.get("volumeTags", {})}
     made: dict[str, Any] = {
         "ImageId": inputs["ami"],
         "InstanceType": inputs["instanceType"],
@@ -39,7 +40,7 @@ def request(inputs: Props, root_device: str) -> dict[str, Any]:
         "EbsOptimized": bool(inputs.get("ebsOptimized")),
         "DisableApiTermination": bool(inputs.get("disableApiTermination")),
         "Monitoring": {"Enabled": bool(inputs.get("monitoring"))},
-        # The published provider tags the instance and the volumes; interfaces and spot requests get none.
+        # The provider's defaultTags reach the instance and its volumes; interfaces and spot requests get none.
         "TagSpecifications": [
             *tags.specification("instance", inputs["tagsAll"]),
             *tags.specification("volume", volume_tags),

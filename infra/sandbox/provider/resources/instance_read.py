@@ -53,7 +53,7 @@ def state(aws: Aws, ec2: Any, found: Any, known: Props) -> Props:
         "instanceMarketOptions": _market(found, known),
         **_attributes(ec2, id),
         **_user_data(ec2, id, known),
-        **_volumes(ec2, found, known),
+        **_volumes(aws, ec2, found, known),
         "tagsAll": tags.from_aws(found.get("Tags")),
     }
 
@@ -108,7 +108,7 @@ def _market(found: Any, known: Props) -> Props | None:
     return {**told, "marketType": "capacity-block" if told.get("marketType") == "capacity-block" else lifecycle}
 
 
-def _volumes(ec2: Any, found: Any, known: Props) -> Props:
+def _volumes(aws: Aws, ec2: Any, found: Any, known: Props) -> Props:
     mappings = {each["Ebs"]["VolumeId"]: each for each in found.get("BlockDeviceMappings", []) if each.get("Ebs")}
     if not mappings:
         return {}
@@ -126,14 +126,9 @@ def _volumes(ec2: Any, found: Any, known: Props) -> Props:
         else:
             read["ebsBlockDevices"].append(told)
     if known.get("volumeTags") is not None and volumes:
-        read["volumeTags"] = _volume_tags(aws_tags=tags.from_aws(volumes[0].get("Tags")), known=known)
+        told = tags.from_aws(volumes[0].get("Tags"))
+        read["volumeTags"] = tags.split(told, aws.settings.default_tags, known["volumeTags"])["tags"]
     return read
-
-
-def _volume_tags(aws_tags: dict[str, str], known: Props) -> dict[str, str]:
-    inherited = known.get("tagsAll") or {}
-    said = known["volumeTags"]
-    return {key: value for key, value in aws_tags.items() if key in said or inherited.get(key) != value}
 
 
 def _volume(volume: Any) -> Props:
