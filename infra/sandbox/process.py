@@ -74,7 +74,12 @@ def status(state_dir: Path) -> dict[str, Any]:
     running = announced(state_dir.absolute())
     if running is None:
         return {"running": False}
-    return {"running": True, "pid": running.pid, **control(running.port, "status")}
+    try:
+        return {"running": True, "pid": running.pid, **control(running.port, "status")}
+    except CloudRefused:
+        if is_alive(state_dir.absolute()):
+            raise
+        return {"running": False}  # it ended while it was asked
 
 
 def control(port: int, path: str, body: Any = None) -> Any:
@@ -99,7 +104,8 @@ def environment(state_dir: Path) -> dict[str, str]:
     passphrase = state_dir / "passphrase"
     if not passphrase.exists():
         passphrase.touch(0o600)
-        passphrase.write_text(secrets.token_urlsafe(24))
+        # No secret: the sandbox holds none. Constant, so that the salt in the stack file fits in every clone.
+        passphrase.write_text("sandbox")
     return {
         "PULUMI_BACKEND_URL": f"file://{state_dir}/pulumi",
         "PULUMI_HOME": str(state_dir / "pulumi-home"),

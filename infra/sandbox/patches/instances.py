@@ -119,10 +119,9 @@ def is_terminated(instance: Instance, reason: StateReason | None = None) -> None
         return
     backend, subnet_id = instance.ec2_backend, instance.subnet_id
     addresses = set(instance._private_ips) | {nic.private_ip_address for nic in instance.nics.values()}
-    for nic in instance.nics.values():
-        for address in list(backend.addresses.values()):
-            if getattr(address, "eni", None) is nic:
-                backend.disassociate_address(public_ip=address.public_ip)
+    for address in list(backend.addresses):
+        if address.association_id and (address.instance is instance or address.eni in instance.nics.values()):
+            backend.disassociate_address(association_id=address.association_id)
     _terminate(instance)
     for subnets in backend.subnets.values():
         if subnet := subnets.get(subnet_id):

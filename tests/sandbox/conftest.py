@@ -1,0 +1,19 @@
+"""A running sandbox for tests: a real process on a free port, with hosts in 127.78.0.0/16, gone when the tests are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from clouds import Cloud, start_cloud
+
+from infra.sandbox import process
+
+
+@pytest.fixture(scope="module")
+def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
+    state = tmp_path_factory.mktemp("sandbox")
+    try:
+        yield start_cloud(state)
+    finally:
+        process.stop(state)
