@@ -4,6 +4,7 @@ the hosts when something has changed. One request at a time reaches moto, which 
 from __future__ import annotations
 
 import io
+import logging
 import threading
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -21,6 +22,8 @@ from moto.moto_server.werkzeug_app import (  # noqa: E402  (after the settings t
     MotoRequestHandler,
     create_backend_app,
 )
+
+log = logging.getLogger(__name__)
 
 Answer = tuple[str, list[tuple[str, str]], bytes]
 Control = Callable[[str, str, bytes], Answer]
@@ -68,6 +71,9 @@ class Api:
             # moto answers 500, which every SDK retries for seconds.
             message = f"The sandbox does not know the action {call.action} of {call.service}."
             return _error(call.service, 400, "InvalidAction", message)
+        except Exception as error:  # noqa: BLE001  (the top of a server: the client gets an answer, the log the trace)
+            log.exception("%s %s failed in moto", call.service, call.action)
+            return _error(call.service, 500, "InternalError", f"The sandbox failed in {call.action}: {error!r}")
 
 
 def serve(api: Api, port: int) -> BaseWSGIServer:

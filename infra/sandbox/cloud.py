@@ -21,8 +21,8 @@ from infra.sandbox.timers import Timers
 
 log = logging.getLogger(__name__)
 
-# Tags by which a fleet's machines name their stack, the first that is set counts.
-STACK_TAGS = ("swift-fleet:stack", "fleet:stack", "pulumi:stack", "Stack", "stack")
+# The tag by which everything of a fleet names its stack (infra/guardrails.py, which imports all of Pulumi).
+STACK_TAG = "swift-fleet:stack"
 
 
 class Cloud:
@@ -86,6 +86,6 @@ def _summary(instance: Any) -> dict[str, Any]:
         "state": instance.state,
         "address": instance.private_ip if instance.nics else None,
         "type": instance.instance_type,
-        "stack": next((tags[name] for name in STACK_TAGS if name in tags), None),
+        "stack": tags.get(STACK_TAG),
         "tags": tags,
     }

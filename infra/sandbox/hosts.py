@@ -126,33 +126,38 @@ class Hosts:
     async def _boot(self, instance: Instance) -> None:
         with self._lock:
             machine = _machine(instance)
-        if machine.addresses:
-            host = self._host(instance.id)
-            self._reboots[instance.id] = instances.reboots_asked(instance)
-            try:
-                await host.power_on(machine, self._port)
-            except OSError as error:
-                log.error("%s can't boot: %s", instance.id, error)
-                await self._power_off(instance.id)
-                self._discard(instance.id)
-                with self._lock:
-                    instances.could_not_boot(instance, str(error))
-                return
-        else:
+        if not machine.addresses:
             log.warning("%s has no host: its address %s is not loopback", instance.id, instance.private_ip)
+        elif not await self._power_on(instance, machine):
+            return
         with self._lock:
             instances.is_running(instance)
 
     async def _keep_up(self, instance: Instance) -> None:
-        host = self._hosts[instance.id]
         with self._lock:
             machine, asked = _machine(instance), instances.reboots_asked(instance)
         if asked != self._reboots[instance.id]:
-            self._reboots[instance.id] = asked
             await self._power_off(instance.id)
-            await host.power_on(machine, self._port)
+            await self._power_on(instance, machine)
             return
-        await host.move_to(machine.addresses, self._port)
+        try:
+            await self._hosts[instance.id].move_to(machine.addresses, self._port)
+        except OSError as error:
+            log.error("%s can't listen on all of %s: %s", instance.id, sorted(machine.addresses), error)
+
+    async def _power_on(self, instance: Instance, machine: Machine) -> bool:
+        """False when the host can't listen; its instance has failed then, as on a broken machine of AWS."""
+        self._reboots[instance.id] = instances.reboots_asked(instance)
+        try:
+            await self._host(instance.id).power_on(machine, self._port)
+        except OSError as error:
+            log.error("%s can't boot: %s", instance.id, error)
+            await self._power_off(instance.id)
+            self._discard(instance.id)
+            with self._lock:
+                instances.could_not_boot(instance, str(error))
+            return False
+        return True
 
     async def _power_off(self, instance_id: str) -> None:
         self.on_power_off(instance_id)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import secrets
 import signal
 import socket
 import subprocess
@@ -155,6 +154,8 @@ def _spawn(state_dir: Path, port: int, ssh_port: int) -> Running:
         child = subprocess.Popen(
             command,
             cwd=_REPO,
+            # A profile or an endpoint of the operator's own is not for the sandbox's calls to itself.
+            env={name: value for name, value in os.environ.items() if not name.startswith("AWS_")},
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,

@@ -5,23 +5,24 @@ from __future__ import annotations
 
 import os
 
-# Read by moto when it is first imported: unknown images, key pairs and types are refused as AWS does, AWS's managed
-# policies can be attached, and the 1,301 outdated images that moto brings stay out (patches/images.py plants its own).
-_MOTO_SETTINGS = {
-    "MOTO_ENABLE_AMI_VALIDATION": "true",
-    "MOTO_ENABLE_KEYPAIR_VALIDATION": "true",
-    "MOTO_EC2_ENABLE_INSTANCE_TYPE_VALIDATION": "true",
-    "MOTO_IAM_LOAD_MANAGED_POLICIES": "true",
-    "MOTO_EC2_LOAD_DEFAULT_AMIS": "false",
-}
+# Unknown images, key pairs and types are refused as AWS does (moto.settings); AWS's managed policies can be attached,
+# and the 1,301 outdated images that moto brings stay out, for patches/images.py plants its own (environment).
+_STRICT = ("ENABLE_AMI_VALIDATION", "ENABLE_KEYPAIR_VALIDATION", "EC2_ENABLE_INSTANCE_TYPE_VALIDATION")
+_ENVIRONMENT = {"MOTO_IAM_LOAD_MANAGED_POLICIES": "true", "MOTO_EC2_LOAD_DEFAULT_AMIS": "false"}
 
 
 def install() -> None:
-    """Mends moto in this process; the second time is a no-op. Call it before anything else imports moto."""
-    os.environ.update(_MOTO_SETTINGS)
-    from infra.sandbox.patches import capacity, images, instances, launch, network, storage
+    """Mends moto in this process; the second time is a no-op. Call it before moto serves its first request."""
+    os.environ.update(_ENVIRONMENT)
+    from moto import settings
 
-    for module in (instances, launch, capacity, network, images, storage):
+    for name in _STRICT:
+        if not hasattr(settings, name):
+            raise RuntimeError(f"moto.settings has no {name}: is moto the version that pyproject.toml names?")
+        setattr(settings, name, True)
+    from infra.sandbox.patches import access, capacity, images, instances, launch, network, storage
+
+    for module in (instances, launch, capacity, network, images, storage, access):
         if not getattr(module, "_installed", False):
             module.install()
             module._installed = True  # type: ignore[attr-defined]

@@ -8,14 +8,19 @@ from typing import Any
 
 from moto.core.responses import ActionResult
 from moto.ec2.exceptions import EC2ClientError
+from moto.ec2.models import EC2Backend
 from moto.ec2.models.instances import Instance
 from moto.ec2.responses import EC2Response
+from moto.ec2.utils import EC2_PREFIX_TO_RESOURCE, EC2_RESOURCE_TO_PREFIX
 from moto.moto_api._internal import mock_random
 
 from infra.sandbox.patches.hook import replace
 
 # The cloud's clock, for reservations that end; whoever has one sets it.
 now: Callable[[], datetime] = lambda: datetime.now(UTC)  # noqa: E731
+
+
+_do_resources_exist = EC2Backend.do_resources_exist
 
 
 def install() -> None:
@@ -27,8 +32,12 @@ def install() -> None:
         describe_capacity_reservations,
         modify_capacity_reservation,
         cancel_capacity_reservation,
+        modify_instance_capacity_reservation_attributes,
     ):
         replace(EC2Response, action.__name__, action)
+    replace(EC2Backend, "do_resources_exist", do_resources_exist)
+    for kind, prefix in (("placement-group", "pg"), ("capacity-reservation", "cr")):
+        EC2_RESOURCE_TO_PREFIX[kind], EC2_PREFIX_TO_RESOURCE[prefix] = prefix, kind
 
 
 # On launch ---------------------------------------------------------------------------------------------------------
@@ -170,6 +179,12 @@ def cancel_capacity_reservation(self: EC2Response) -> ActionResult:
     return ActionResult({"Return": True})
 
 
+def modify_instance_capacity_reservation_attributes(self: EC2Response) -> ActionResult:
+    instance = self.ec2_backend.get_instance(self._get_param("InstanceId"))
+    instance.capacity_reservation_id = _target(self.params)
+    return ActionResult({"Return": True})
+
+
 def _reservation(backend: Any, reservation_id: str) -> dict[str, Any]:
     reservation = _store(backend, "reservations").get(reservation_id)
     if reservation is None:
@@ -202,6 +217,12 @@ def _shown(response: EC2Response, reservation: dict[str, Any]) -> dict[str, Any]
     free = _free(response.ec2_backend, reservation) if state == "active" else 0
     current = reservation | {"State": state, "AvailableInstanceCount": free}
     return _tagged(response, current, reservation["CapacityReservationId"])
+
+
+def do_resources_exist(self: EC2Backend, resource_ids: list[str]) -> bool:
+    """CreateTags asks moto this, which does not know our two kinds."""
+    ours = {group["GroupId"] for group in _store(self, "groups").values()} | set(_store(self, "reservations"))
+    return _do_resources_exist(self, [i for i in resource_ids if i not in ours])
 
 
 # Common to both ----------------------------------------------------------------------------------------------------

@@ -16,6 +16,7 @@ from moto.ec2.exceptions import EC2ClientError
 from moto.ec2.models import ec2_backends
 from moto.ec2.models.instances import Instance, InstanceState, StateReason
 from moto.ec2.responses import EC2Response
+from moto.ec2.utils import filter_dict_attribute_mapping
 
 from infra.sandbox.patches.hook import replace
 
@@ -32,6 +33,15 @@ def install() -> None:
     replace(Instance, "start", start)
     replace(Instance, "reboot", reboot)
     replace(EC2Response, "get_console_output", get_console_output)
+    # Filters of DescribeInstances that moto does not know
+    filter_dict_attribute_mapping.update(
+        {
+            "client-token": "client_token",
+            "instance-lifecycle": "lifecycle",
+            "placement-group-name": "placement.group_name",
+            "capacity-reservation-id": "capacity_reservation_id",
+        }
+    )
 
 
 def every() -> Iterator[Instance]:

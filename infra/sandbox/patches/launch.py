@@ -43,6 +43,8 @@ def merged(template: dict[str, Any], request: dict[str, Any]) -> dict[str, Any]:
     resource type are merged."""
     result = {key: value for key, value in template.items() if value not in (None, "", [], {})}
     result |= {key: value for key, value in request.items() if value not in (None, "", [], {})}
+    if "UserData" in result:
+        result["UserData"] = str(result["UserData"])  # a template holds it as a Base64EncodedString
     tags: dict[str, dict[str, str]] = {}
     for source in (template, request):
         for spec in source.get("TagSpecifications") or []:
