@@ -1,0 +1,111 @@
+"""Follows a run on all its nodes until it ends: events first, an `Outcome` last.
+
+Each node is asked about once a second over its kept connection, in one round trip. Every rank's log is written
+here to `<folder>/logs/rank-<k>.log`, so a watcher that takes over from a killed one reads on from its end.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from concurrent.futures import FIRST_COMPLETED, wait
+from pathlib import Path
+
+from training.following import Ask, Rank, resumed, took, utc
+from training.launch import stop
+from training.remote import Machines, settled
+from training.run import Cause, Event, Note, Outcome, Run
+from training.verdict import Verdict, decide
+
+#: After the first rank has failed: long enough for the others to fail by themselves and say how.
+SETTLE_S = 5.0
+
+
+def watch(
+    machines: Machines,
+    run: Run,
+    folder: Path,
+    since: Mapping[int, int] | None = None,
+    *,
+    every_s: float = 1.0,
+    stop_grace_s: int = 30,
+) -> Iterator[Event]:
+    """Events of `run` until its `Outcome`.
+
+    folder: this machine's folder of the run. since: of each rank, the byte of its log from which on events are
+    wanted; by default what the folder's logs already hold is taken as seen.
+    """
+    ranks = [resumed(rank, folder / "logs", since) for rank in run.ranks]
+    ending_at: float | None = None
+    told: Verdict | None = None
+    while True:
+        for one in ranks:
+            if one.pending is None and one.due <= time.monotonic() and not one.facts.drained:
+                one.pending = machines.submit(one.facts.rank, Ask(run.id, one.facts.rank, one.size), idempotent=True)
+        pending = {one.pending: one for one in ranks if one.pending is not None}
+        idle = [one.due - time.monotonic() for one in ranks if one.pending is None and not one.facts.drained]
+        pause_s = max(0.0, min([every_s, *idle]))
+        if not pending:
+            time.sleep(pause_s)
+        for future in wait(pending, timeout=pause_s, return_when=FIRST_COMPLETED).done:
+            one = pending[future]
+            one.pending = None
+            one.due = time.monotonic() + every_s
+            answer = settled(future)
+            yield from took(one, answer)
+        verdict = decide([one.facts for one in ranks], time.time(), needs_mark=run.marked)
+        if verdict.done:
+            yield outcome(run, ranks, verdict)
+            return
+        if verdict.state in ("failed", "lost"):
+            if told is None:
+                told = verdict
+                ending_at = time.monotonic() + SETTLE_S
+                yield Note(utc(time.time()), verdict.why, verdict.first_rank)
+            elif ending_at is not None and time.monotonic() >= ending_at:
+                ending_at = None
+                yield from _end_the_rest(machines, run, ranks, stop_grace_s)
+
+
+def offsets(run: Run, folder: Path) -> dict[int, int]:
+    """How far each rank's log has been read here."""
+    logs = {rank: folder / "logs" / f"rank-{rank}.log" for rank in run.ranks}
+    return {rank: log.stat().st_size if log.exists() else 0 for rank, log in logs.items()}
+
+
+def outcome(run: Run, ranks: list[Rank], verdict: Verdict) -> Outcome:
+    """The end of a run in one value. The rank that reports the loss is 0, or megatron's last."""
+    main = max(ranks, key=lambda one: (one.said.step, -one.facts.rank)).said
+    first = next((one for one in ranks if one.facts.rank == verdict.first_rank), None)
+    why = first.said.why() if first and verdict.state == "failed" else None
+    ended = [one.facts.ended_at for one in ranks if one.facts.ended_at]
+    checkpoints = [path for one in ranks for path in one.said.checkpoints]
+    at = utc(time.time())
+    return Outcome(
+        at=at,
+        state=verdict.state or "failed",
+        started_at=run.started_at,
+        ended_at=utc(max(ended)) if ended else at,
+        exit_codes={one.facts.rank: one.facts.exit_code for one in ranks},
+        first_failed_rank=verdict.first_rank,
+        cause=Cause(first.facts.rank, *why) if first and why else None,
+        why=verdict.why,
+        world_size=next((one.said.world_size for one in ranks if one.said.world_size), None),
+        step=main.step,
+        max_steps=main.max_steps,
+        first_loss=main.first_loss,
+        last_loss=main.last_loss,
+        checkpoints=tuple(dict.fromkeys(checkpoints)),
+        last_checkpoint=next((o.said.last_checkpoint for o in ranks if o.said.last_checkpoint), ""),
+        best_checkpoint=next((o.said.best_checkpoint for o in ranks if o.said.best_checkpoint), ""),
+        run_dir=next((o.said.run_dir for o in ranks if o.said.run_dir), ""),
+    )
+
+
+def _end_the_rest(machines: Machines, run: Run, ranks: list[Rank], grace_s: int) -> Iterator[Event]:
+    now = time.time()
+    rest = [one.facts.rank for one in ranks if not one.facts.lost(now)]
+    if rest:
+        yield Note(utc(now), f"stopping what is left on rank {', '.join(map(str, rest))}")
+    for rank, error in stop(machines, run, grace_s, rest, asked=False).items():
+        yield Note(utc(time.time()), f"could not be stopped: {error}", rank)
