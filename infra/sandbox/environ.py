@@ -34,6 +34,8 @@ def host_environment(operator: Mapping[str, str], host: Path, control_url: str, 
             "PATH": ":".join([str(HOSTBIN), *operator_path(operator.get("PATH", ""))]),
             # The operator's cache stands for the package mirror near the fleet: N hosts do not download N times.
             "UV_CACHE_DIR": str(_uv_cache(operator)),
+            # Where the lease keeps its deadline, which on EC2 is a folder of root's (infra/userdata.py).
+            "FLEET_STATE_DIR": str(host / "state"),
             "FLEET_SANDBOX_HOST": control_url,
             "FLEET_SANDBOX_PYTHON": python,
         }

@@ -18,9 +18,9 @@ from urllib.parse import urlsplit
 import yaml
 
 from infra.errors import BadInput, CloudRefused
-from infra.sandbox.state import Running, announced, default_state_dir, hold, is_alive
+from infra.sandbox.state import Running, announced, hold, is_alive, state_dir
 
-__all__ = ["Running", "control", "default_state_dir", "endpoint_port", "environment", "start", "status", "stop"]
+__all__ = ["Running", "control", "state_dir", "endpoint_port", "environment", "start", "status", "stop"]
 
 START_S = 60.0
 STOP_S = 60.0

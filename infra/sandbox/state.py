@@ -28,7 +28,7 @@ class Running:
         return f"http://127.0.0.1:{self.port}"
 
 
-def default_state_dir(port: int, environ: Mapping[str, str] = os.environ) -> Path:
+def state_dir(port: int, environ: Mapping[str, str] = os.environ) -> Path:
     """One sandbox a user, machine and port, shared by clones of the repository."""
     if given := environ.get("FLEET_SANDBOX_HOME"):
         root = Path(given)

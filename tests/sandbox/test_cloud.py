@@ -143,6 +143,12 @@ def test_the_lease_ends_the_machine_when_its_time_has_come(cloud: Cloud) -> None
         assert ssh.run("systemctl is-active fleet-lease.timer", hide=True).stdout == "active\n"
         shown = ssh.run("systemctl show fleet-lease.timer -p NextElapseUSecRealtime", hide=True).stdout
         assert shown.startswith("NextElapseUSecRealtime=")
+        # A transient timer does not survive a reboot; the boothook sets it anew, or systemd-run would have refused.
+        cloud.client("ec2").reboot_instances(InstanceIds=[instance["InstanceId"]])
+        eventually(lambda: not ssh.transport or not ssh.transport.is_active())
+    eventually(lambda: cloud.listens(instance["PrivateIpAddress"]))
+    with cloud.connect(instance) as ssh:
+        eventually(lambda: ssh.run("systemctl is-active fleet-lease.timer", hide=True, warn=True).ok)
     cloud.control("clock", {"advance": 3600})
     assert cloud.state_of(instance["InstanceId"]) == "running"
     cloud.control("clock", {"advance": 3601})

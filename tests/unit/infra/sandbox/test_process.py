@@ -10,7 +10,7 @@ import pytest
 from infra.errors import BadInput
 from infra.sandbox import process
 from infra.sandbox.environ import HOSTBIN, host_environment, operator_path
-from infra.sandbox.state import default_state_dir, hold, is_alive
+from infra.sandbox.state import hold, is_alive, state_dir
 
 
 def stack(tmp_path: Path, text: str) -> Path:
@@ -60,9 +60,9 @@ def test_pulumi_gets_a_backend_and_a_passphrase_of_its_own(tmp_path: Path) -> No
 
 
 def test_where_the_state_goes(tmp_path: Path) -> None:
-    assert default_state_dir(1, {"FLEET_SANDBOX_HOME": "/a"}) == Path("/a/1")
-    assert default_state_dir(1, {"XDG_STATE_HOME": "/b", "HOME": "/c"}) == Path("/b/swift-fleet/sandbox/1")
-    assert default_state_dir(1, {"HOME": "/c"}) == Path("/c/.local/state/swift-fleet/sandbox/1")
+    assert state_dir(1, {"FLEET_SANDBOX_HOME": "/a"}) == Path("/a/1")
+    assert state_dir(1, {"XDG_STATE_HOME": "/b", "HOME": "/c"}) == Path("/b/swift-fleet/sandbox/1")
+    assert state_dir(1, {"HOME": "/c"}) == Path("/c/.local/state/swift-fleet/sandbox/1")
 
 
 def test_a_folder_is_alive_while_its_lock_is_held(tmp_path: Path) -> None:
@@ -88,6 +88,7 @@ def test_a_host_inherits_nothing_but_the_way_to_its_packages(tmp_path: Path) -> 
         "HOME", "PATH", "https_proxy", "UV_DEFAULT_INDEX", "PIP_FIND_LINKS", "SSL_CERT_FILE", "HF_HUB_OFFLINE",
     }  # fmt: skip
     assert env["HOME"] == str(tmp_path / "home")
+    assert env["FLEET_STATE_DIR"] == str(tmp_path / "state")
     assert env["UV_CACHE_DIR"] == "/home/me/.cache/uv"
     assert env["PATH"].split(":")[0] == str(HOSTBIN)
 
