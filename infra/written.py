@@ -26,7 +26,7 @@ class _Lines(yaml.SafeLoader):
         super().__init__(stream)
         self.lines: dict[int, dict[str, int]] = {}
 
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
         lines: dict[str, int] = {}
         for key, _ in node.value:
             if key.value in lines:

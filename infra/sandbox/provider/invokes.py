@@ -9,7 +9,7 @@ from typing import Any
 
 from infra.sandbox.provider import policy, tags
 from infra.sandbox.provider.session import Aws
-from infra.sandbox.provider.values import Props, nearest, secret
+from infra.sandbox.provider.values import Props, secret
 
 Invoke = Callable[[Aws, Props], Props]
 
@@ -23,8 +23,8 @@ def invoke(token: str, aws: Aws, args: Props) -> Props:
     try:
         function = FUNCTIONS[token]
     except KeyError:
-        reason = f"the embedded cloud's provider has no function {token}.{nearest(token, FUNCTIONS)}"
-        raise UnknownFunction(reason) from None
+        has = ", ".join(sorted(known.rpartition(":")[2] for known in FUNCTIONS))
+        raise UnknownFunction(f"the embedded cloud's provider has no function {token}; it has {has}") from None
     return function(aws, args)
 
 

@@ -1,0 +1,86 @@
+"""Each node's SSH host key, read through AWS's API before the first connection: its console output.
+
+cloud-init prints the keys at first boot (`cloudinit/config/cc_keys_to_console.py`). Whoever answers at a node's
+address with another key is refused, so no first connection is taken on trust.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import tenacity
+
+from infra.cloud import Cloud, refused
+from infra.errors import CloudRefused
+
+BLOCK = re.compile(r"-----BEGIN SSH HOST KEY KEYS-----(.*?)-----END SSH HOST KEY KEYS-----", re.DOTALL)
+ED25519 = re.compile(r"ssh-ed25519 [A-Za-z0-9+/=]+")
+THREADS = 32
+
+
+def parse(console: str) -> str | None:
+    """The ed25519 key in a console's text, "ssh-ed25519 AAAA...", the newest boot's; None where none is yet."""
+    blocks = BLOCK.findall(console)
+    found = ED25519.search(blocks[-1]) if blocks else None
+    return found.group(0) if found else None
+
+
+def read_host_keys(
+    cloud: Cloud,
+    instance_ids: Sequence[str],
+    *,
+    cache: Path,
+    patience_seconds: float = 600,
+    say: Callable[[int], None] = lambda found: None,
+) -> dict[str, str]:
+    """Instance id -> host key. Waits for nodes that still boot; an id's key never changes, so it is kept in `cache`.
+
+    Raises CloudRefused that names the nodes whose console shows none in time.
+    """
+    known: dict[str, str] = json.loads(cache.read_text()) if cache.exists() else {}
+    missing = [one for one in instance_ids if one not in known]
+    if missing:
+        found_so_far = len(instance_ids) - len(missing)
+
+        def one_key(instance_id: str) -> str | None:
+            nonlocal found_so_far
+            key = _wait_for_key(cloud, instance_id, patience_seconds)
+            found_so_far += 1
+            say(found_so_far)
+            return key
+
+        with ThreadPoolExecutor(min(THREADS, len(missing))) as pool:
+            keys = dict(zip(missing, pool.map(one_key, missing), strict=True))
+        silent = [one for one, key in keys.items() if key is None]
+        if silent:
+            raise CloudRefused(
+                f"the console of {', '.join(silent)} shows no host key after {patience_seconds:.0f} s",
+                do="The image must run cloud-init. Look at the console; `fleet down` ends the fleet.",
+            )
+        known |= {one: key for one, key in keys.items() if key}
+        cache.parent.mkdir(parents=True, exist_ok=True)
+        cache.write_text(json.dumps(known, indent=1))
+    return {one: known[one] for one in instance_ids}
+
+
+def _wait_for_key(cloud: Cloud, instance_id: str, patience_seconds: float) -> str | None:
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    def ask() -> str | None:
+        try:
+            answer = cloud.client("ec2").get_console_output(InstanceId=instance_id, Latest=True)
+        except (ClientError, BotoCoreError) as error:
+            raise refused(error) from error
+        return parse(answer.get("Output") or "")
+
+    patient = tenacity.Retrying(
+        retry=tenacity.retry_if_result(lambda key: key is None),
+        wait=tenacity.wait_exponential(multiplier=0.25, max=10),
+        stop=tenacity.stop_after_delay(patience_seconds),
+        retry_error_callback=lambda state: None,
+    )
+    return patient(ask)

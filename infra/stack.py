@@ -1,0 +1,307 @@
+"""Acting on a named stack: up, preview, outputs, destroy, through Pulumi's Automation API with the program inline.
+
+The same stack as for plain `pulumi` commands typed in the folder: same project file, same program, same state.
+"""
+
+from __future__ import annotations
+
+import re
+import socket
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import tenacity
+
+from infra import engine, sweep
+from infra.cloud import Cloud, cloud_of
+from infra.errors import BadInput, CloudRefused
+from infra.settings import PROJECT, StackConfig, load_stack, stack_file
+
+if TYPE_CHECKING:
+    from pulumi import automation
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Change:
+    """One step of the engine: op "create", kind "ec2:Instance", name "node-000", state "started|done|failed"."""
+
+    op: str
+    kind: str
+    name: str
+    state: str
+    message: str = ""
+
+
+@dataclass(frozen=True)
+class NodeOutput:
+    rank: int
+    id: str
+    private_address: str
+    public_address: str
+    zone: str
+    instance_type: str
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """What a stack that is up says of its fleet. terminates_at: the AWS schedule's "at(...)", UTC."""
+
+    nodes: tuple[NodeOutput, ...]
+    ssh_user: str
+    ssh_port: int
+    shared_path: str
+    vpc_id: str
+    file_system_id: str | None
+    schedule_name: str
+    terminates_at: str
+
+
+@dataclass(frozen=True)
+class Teardown:
+    """What a destroy did: swept = what no state file knew; left = what is still there (nothing, if all is well)."""
+
+    resources: int
+    swept: tuple[sweep.Thing, ...]
+    answers: tuple[sweep.Answer, ...]
+
+    @property
+    def left(self) -> list[sweep.Thing]:
+        return [thing for answer in self.answers for thing in answer.found]
+
+
+OnChange = Callable[[Change], None]
+
+
+def _ignore(change: Change) -> None:
+    return None
+
+
+class FleetStack:
+    """One stack of the project in `root`. environment: what the engine needs beside this process's own."""
+
+    def __init__(self, root: Path, name: str, environment: Mapping[str, str] | None = None) -> None:
+        self.root, self.name = root, name
+        self.environment = dict(environment or {})
+        self.config, rest = load_stack(root, name)
+        self.cloud: Cloud = cloud_of(rest, source=str(stack_file(root, name)))
+        self._opened: automation.Stack | None = None
+
+    def preview(self, on_change: OnChange = _ignore) -> dict[str, int]:
+        """How many resources an `up` would create, update, replace, delete or leave: {"create": 24}."""
+        result = self._run(lambda stack: stack.preview(on_event=_events(on_change), color="never"))
+        return {str(getattr(op, "value", op)): n for op, n in result.change_summary.items()}
+
+    def up(self, on_change: OnChange = _ignore) -> Outputs:
+        """Creates or updates the fleet. What an interrupted `up` left behind is repaired first.
+
+        Raises CloudRefused with AWS's own words; what was created by then is recorded and ends by `destroy`.
+        """
+        refresh = self._repair(on_change)
+        refresh = refresh or self._nodes_are_gone()
+        parallel = max(16, self.config.nodes + 8)
+        result = self._run(
+            lambda stack: stack.up(
+                on_event=_events(on_change), color="never", parallel=parallel, refresh=refresh or None
+            )
+        )
+        return parse_outputs({key: value.value for key, value in result.outputs.items()})
+
+    def outputs(self) -> Outputs | None:
+        """The fleet that is up, or None. Nothing is asked of AWS."""
+        values = self._run(lambda stack: stack.outputs(), create=False)
+        return parse_outputs({k: v.value for k, v in values.items()}) if values and "nodes" in values else None
+
+    def destroy(self, on_change: OnChange = _ignore) -> Teardown:
+        """Ends everything of the stack: nodes first, then what the state knows, then what only a tag tells of.
+
+        Raises CloudRefused where something is left or where the cloud could not be asked.
+        """
+        # Terminate first, clean up after: money stops before the engine takes its locks and reads its state.
+        running = list(sweep.instances(self.cloud, self.name))
+        if running:
+            on_change(Change("terminate", "ec2:Instance", f"{len(running)} nodes", "started"))
+            self.cloud.client("ec2").terminate_instances(InstanceIds=[one.id for one in running])
+        removed = 0
+
+        def count(change: Change) -> None:
+            nonlocal removed
+            removed += change.op == "delete" and change.state == "done"
+            on_change(change)
+
+        self._run(
+            lambda stack: stack.destroy(on_event=_events(count), color="never", parallel=64, refresh=False),
+            create=False,
+        )
+        swept = sweep.end(
+            self.cloud,
+            self.name,
+            lambda thing: on_change(Change("sweep", thing.kind, thing.id, "started", thing.detail)),
+        )
+        done = Teardown(removed, tuple(swept), tuple(sweep.look(self.cloud, self.name)))
+        if done.left:
+            names = ", ".join(f"{thing.kind} {thing.id}" for thing in done.left)
+            raise CloudRefused(f"still there: {names}", where=f"stack {self.name}", do="Run `fleet down` again.")
+        return done
+
+    def _repair(self, on_change: OnChange) -> bool:
+        """After an engine that was killed: forget its half-done operations, end what they made. True if it was."""
+        state = self._run(lambda stack: stack.export_stack())
+        if not (state.deployment or {}).get("pending_operations"):
+            return False
+        on_change(Change("repair", "pulumi:Stack", self.name, "started", "an earlier up was cut off"))
+        self._run(lambda stack: stack.refresh(clear_pending_creates=True, color="never"))
+        state = self._run(lambda stack: stack.export_stack())
+        known = {one.get("id") for one in (state.deployment or {}).get("resources", [])}
+        known |= {one.get("outputs", {}).get("name") for one in (state.deployment or {}).get("resources", [])}
+        strays = [t for answer in sweep.look(self.cloud, self.name) for t in answer.found if t.id not in known]
+        nodes = [stray for stray in strays if stray.kind == "instance"]
+        for stray in nodes:
+            on_change(Change("sweep", stray.kind, stray.id, "started", "created, never recorded"))
+        if nodes:
+            self.cloud.client("ec2").terminate_instances(InstanceIds=[stray.id for stray in nodes])
+        return True
+
+    def _nodes_are_gone(self) -> bool:
+        """Whether AWS ended nodes that the state still counts on (lease, schedule, spot): then it must be read anew."""
+        up = self.outputs()
+        if up is None:
+            return False
+        alive = {one.id for one in sweep.instances(self.cloud, self.name)}
+        return any(node.id not in alive for node in up.nodes)
+
+    def _run(self, act: Callable[[automation.Stack], T], create: bool = True) -> T:
+        from pulumi.automation import errors
+
+        try:
+            return act(self._open())
+        except errors.ConcurrentUpdateError as error:
+            self._unlock(str(error))
+        except errors.CommandError as error:
+            raise _translated(error, self.name) from error
+        try:
+            return act(self._open())
+        except errors.CommandError as error:
+            raise _translated(error, self.name) from error
+
+    def _open(self) -> automation.Stack:
+        if self._opened is None:
+            from pulumi import automation
+
+            from infra.program import program
+
+            command = engine.ensure()
+            options = automation.LocalWorkspaceOptions(
+                work_dir=str(self.root),
+                env_vars=self.environment,
+                pulumi_command=automation.PulumiCommand(root=str(command.parent.parent)),
+            )
+            self._opened = automation.create_or_select_stack(
+                stack_name=self.name,
+                project_name=PROJECT,
+                program=lambda: program(self.root),
+                opts=options,
+            )
+        return self._opened
+
+    def _unlock(self, said: str) -> None:
+        """Waits for whoever holds the stack; a lock whose process on this machine is dead is lifted."""
+        holder = re.search(r"created by \S+@(\S+) \(pid (\d+)\)", said)
+        if not holder or holder.group(1) != socket.gethostname():
+            raise CloudRefused(
+                f"another command works on it: {said.strip().splitlines()[-1].strip()}",
+                where=f"stack {self.name}",
+                do=f"Wait, or, if that machine is gone: pulumi cancel -s {self.name}",
+            )
+        process = Path(f"/proc/{holder.group(2)}")
+        patient = tenacity.Retrying(
+            retry=tenacity.retry_if_result(bool),
+            wait=tenacity.wait_fixed(0.5),
+            stop=tenacity.stop_after_delay(600),
+            retry_error_callback=lambda state: True,
+        )
+        if patient(process.exists):
+            raise CloudRefused(
+                f"pulumi (pid {holder.group(2)}) has worked on it for 10 minutes more",
+                where=f"stack {self.name}",
+                do="End it, or wait.",
+            )
+        if self._opened:
+            self._opened.cancel()
+
+
+def parse_outputs(values: Mapping[str, Any]) -> Outputs:
+    """A stack's outputs, typed. Raises CloudRefused for those of a stack that is no fleet of this version."""
+    try:
+        return Outputs(
+            nodes=tuple(
+                NodeOutput(
+                    rank=int(one["rank"]),
+                    id=one["id"],
+                    private_address=one["privateAddress"],
+                    public_address=one.get("publicAddress") or "",
+                    zone=one["zone"],
+                    instance_type=one["instanceType"],
+                )
+                for one in sorted(values["nodes"], key=lambda one: one["rank"])
+            ),
+            ssh_user=values["ssh"]["user"],
+            ssh_port=int(values["ssh"]["port"]),
+            shared_path=values["sharedPath"],
+            vpc_id=values["vpcId"],
+            file_system_id=values.get("fileSystemId"),
+            schedule_name=values["scheduleName"],
+            terminates_at=values["terminatesAt"],
+        )
+    except (KeyError, TypeError) as error:
+        raise CloudRefused(
+            f"the stack's outputs lack {error}", do="It was made by another version: pulumi up, then again."
+        ) from error
+
+
+def _events(on_change: OnChange) -> Callable[[automation.EngineEvent], None]:
+    states = (("resource_pre_event", "started"), ("res_outputs_event", "done"), ("res_op_failed_event", "failed"))
+
+    def on_event(event: automation.EngineEvent) -> None:
+        for field, state in states:
+            step = getattr(event, field)
+            if step is not None:
+                data = step.metadata
+                op = str(getattr(data.op, "value", data.op))
+                kind = (
+                    ":".join(part.split("/")[0] for part in data.type.split(":")[1:-1]) + ":" + data.type.split(":")[-1]
+                )
+                on_change(Change(op, kind, data.urn.split("::")[-1], state))
+        said = event.diagnostic_event
+        if said is not None and said.severity in ("error", "warning"):
+            on_change(Change("say", "pulumi", said.severity, "done", _plain(said.message)))
+
+    return on_event
+
+
+def _plain(text: str) -> str:
+    return re.sub(r"<\{%.*?%\}>", "", text).strip()
+
+
+def _translated(error: Exception, stack: str) -> CloudRefused | BadInput:
+    """The engine's failure as one line: its error diagnostics, without the wrapping that every failure carries."""
+    text = str(error)
+    if "incorrect passphrase" in text:
+        return BadInput(
+            "wrong passphrase",
+            where=f"stack {stack}",
+            do="Set PULUMI_CONFIG_PASSPHRASE or PULUMI_CONFIG_PASSPHRASE_FILE to the one it was made with.",
+        )
+    if "passphrase must be set" in text:
+        return BadInput("its secrets need a passphrase", where=f"stack {stack}", do="Set PULUMI_CONFIG_PASSPHRASE.")
+    found = [line.split("error:", 1)[1].strip() for line in text.splitlines() if re.match(r"\s*error:", line)]
+    said = [line for line in dict.fromkeys(found) if line not in ("update failed", "preview failed", "destroy failed")]
+    shown = "; ".join(said[:3]) or (text.strip().splitlines() or ["no message"])[-1].strip()
+    kind = BadInput if "swift-fleet:" in shown and "unknown" in shown else CloudRefused
+    return kind(shown.rstrip("."), where=f"stack {stack}")
+
+
+__all__ = ["Change", "FleetStack", "NodeOutput", "Outputs", "StackConfig", "Teardown", "parse_outputs"]

@@ -1,0 +1,262 @@
+"""Where a fleet comes from: a Pulumi stack, machines that the user has, this machine. One interface, written once each.
+
+Beside `lifecycle` and the commands the only place of `training` that knows `infra`: a stack's configuration becomes
+an `Offer`, its outputs an `Inventory`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from infra.errors import BadInput
+from training import hosts as own
+from training.inventory import Inventory, Node, Source, local
+from training.plan import Offer
+
+if TYPE_CHECKING:
+    from infra.cost import HourlyCost
+    from infra.stack import FleetStack, Outputs, Teardown
+
+#: What an `up` or a `down` tells while it works: a short line, such as "node-000 created" or "12 of 24 resources".
+Say = Callable[[str], None]
+
+
+def _quiet(line: str) -> None:
+    return None
+
+
+class Fleet(Protocol):
+    """source and name as a `Request` has them."""
+
+    source: Source
+    name: str
+
+    def offer(self) -> Offer: ...
+
+    def is_up(self) -> bool: ...
+
+    def up(self, say: Say = _quiet) -> Inventory: ...
+
+    def inventory(self) -> Inventory:
+        """The machines of a fleet that is up; BadInput where it isn't."""
+
+    def down(self, say: Say = _quiet) -> Teardown | None:
+        """Ends the fleet and proves it; None where there is nothing of ours to end."""
+
+    def billing_since(self) -> datetime | None: ...
+
+
+@dataclass
+class StackFleet:
+    """The fleet of a stack. key: the private key, where it isn't the one that this clone made."""
+
+    root: Path
+    name: str
+    key: Path | None = None
+    source: Source = "stack"
+    _stack: FleetStack | None = None
+
+    @property
+    def stack(self) -> FleetStack:
+        if self._stack is None:
+            from infra.stack import FleetStack
+
+            self._stack = FleetStack(self.root, self.name, environment_for(self.root, self.name))
+        return self._stack
+
+    def hourly_cost(self) -> HourlyCost:
+        from infra.cost import hourly_cost
+
+        return hourly_cost(self.stack.config, self.stack.cloud.region)
+
+    def offer(self) -> Offer:
+        from infra.catalog import catalog
+
+        config = self.stack.config
+        kind = catalog().types[config.instance_type]
+        cost = self.hourly_cost()
+        return Offer(
+            instance_type=kind.name,
+            nodes=config.nodes,
+            gpus_per_node=kind.gpus,
+            gpu_memory_gib=kind.gpu_memory_gib or None,
+            usd_per_hour=cost.total,
+            price_source=cost.unknown or cost.source,
+            lifetime=config.lifetime,
+        )
+
+    def is_up(self) -> bool:
+        from infra import sweep
+
+        return any(True for _ in sweep.instances(self.stack.cloud, self.name))
+
+    def up(self, say: Say = _quiet) -> Inventory:
+        total = _Counter(say, sum(n for op, n in self.stack.preview().items() if op != "same"))
+        outputs = self.stack.up(total.on_change)
+        return self._inventory(outputs, say)
+
+    def inventory(self) -> Inventory:
+        if not self.is_up():
+            raise BadInput(f"the fleet of stack {self.name} is not up", do=f"fleet up -s {self.name}")
+        outputs = self.stack.outputs()
+        if outputs is None:
+            raise BadInput(
+                f"stack {self.name} has nodes but no outputs: its up was cut off",
+                do=f"fleet up -s {self.name} finishes it, fleet down -s {self.name} ends it.",
+            )
+        return self._inventory(outputs, _quiet)
+
+    def down(self, say: Say = _quiet) -> Teardown:
+        return self.stack.destroy(_Counter(say).on_change)
+
+    def billing_since(self) -> datetime | None:
+        """When AWS launched the oldest node that still runs."""
+        filters = [{"Name": "tag:swift-fleet:stack", "Values": [self.name]}]
+        groups = self.stack.cloud.client("ec2").describe_instances(Filters=filters)["Reservations"]
+        times = [
+            one["LaunchTime"] for group in groups for one in group["Instances"] if one["State"]["Name"] != "terminated"
+        ]
+        return min(times).astimezone(UTC) if times else None
+
+    def _inventory(self, outputs: Outputs, say: Say) -> Inventory:
+        from infra.access import key_file
+        from infra.catalog import catalog
+        from infra.hostkeys import read_host_keys
+
+        count = len(outputs.nodes)
+        keys = read_host_keys(
+            self.stack.cloud,
+            [node.id for node in outputs.nodes],
+            cache=self.root / ".fleet" / "host-keys" / f"{self.name}.json",
+            say=lambda found: say(f"host keys {found} of {count}"),
+        )
+        private_key = own.usable_key(self.key or key_file(self.root, self.name))
+        types = catalog().types
+        nodes = tuple(
+            Node(
+                rank=node.rank,
+                name=f"node-{node.rank:03d}",
+                address=node.public_address or node.private_address,
+                private_address=node.private_address,
+                user=outputs.ssh_user,
+                port=outputs.ssh_port,
+                key_file=private_key,
+                host_key=keys[node.id],
+                gpus=types[node.instance_type].gpus if node.instance_type in types else None,
+            )
+            for node in outputs.nodes
+        )
+        return Inventory("stack", self.name, nodes, shared_path=outputs.shared_path)
+
+
+@dataclass
+class HostsFleet:
+    """Own machines: never made, never ended, no price."""
+
+    root: Path
+    name: str
+    source: Source = "hosts"
+
+    def offer(self) -> Offer:
+        nodes = self.inventory().nodes
+        counts = {node.gpus or 0 for node in nodes}
+        if len(counts) > 1:
+            raise BadInput(
+                f"{self.name} has nodes with {' and '.join(map(str, sorted(counts)))} GPUs: ranks must be alike",
+                do="torchrun hangs at rendezvous with unequal counts. Keep one kind, or set nproc_per_node.",
+            )
+        return Offer("own machines", len(nodes), counts.pop())
+
+    def is_up(self) -> bool:
+        return True
+
+    def up(self, say: Say = _quiet) -> Inventory:
+        return self.inventory()
+
+    def inventory(self) -> Inventory:
+        return own.inventory_of(own.read_hosts(self.root), self.name)
+
+    def down(self, say: Say = _quiet) -> None:
+        return None
+
+    def billing_since(self) -> datetime | None:
+        return None
+
+
+@dataclass
+class LocalFleet:
+    """This machine, with no SSH."""
+
+    name: str = "local"
+    source: Source = "local"
+
+    def offer(self) -> Offer:
+        return Offer("this machine", 1, self._gpus())
+
+    def is_up(self) -> bool:
+        return True
+
+    def up(self, say: Say = _quiet) -> Inventory:
+        return self.inventory()
+
+    def inventory(self) -> Inventory:
+        return replace(local(), nodes=(replace(local().master, gpus=self._gpus()),))
+
+    def down(self, say: Say = _quiet) -> None:
+        return None
+
+    def billing_since(self) -> datetime | None:
+        return None
+
+    def _gpus(self) -> int:
+        import shutil
+        import subprocess
+
+        if not shutil.which("nvidia-smi"):
+            return 0
+        asked = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, timeout=60)
+        return sum(line.startswith("GPU ") for line in asked.stdout.splitlines())
+
+
+def fleet_of(root: Path, source: Source, name: str, key: Path | None = None) -> Fleet:
+    if source == "stack":
+        return StackFleet(root, name, key)
+    return HostsFleet(root, name) if source == "hosts" else LocalFleet()
+
+
+def environment_for(root: Path, stack: str) -> dict[str, str]:
+    """What the engine needs in its environment for this stack; a sandbox stack's cloud is started on the way."""
+    from infra.sandbox import process
+    from infra.settings import load_stack, stack_file
+
+    settings, _ = load_stack(root, stack)
+    port = process.endpoint_port(stack_file(root, stack))
+    if port is None:
+        return {}
+    state = process.state_dir(port)
+    process.start(state, port, settings.ssh_port)
+    return process.environment(state)
+
+
+class _Counter:
+    """The engine's steps as "12 of 24 resources  node-000"."""
+
+    def __init__(self, say: Say, total: int | None = None) -> None:
+        self.say, self.total, self.done = say, total, 0
+
+    def on_change(self, change: object) -> None:
+        from infra.stack import Change
+
+        assert isinstance(change, Change)
+        if change.op == "same" or change.op == "say":
+            return
+        if change.op in ("terminate", "sweep", "repair"):
+            self.say(f"{change.op} {change.name} {change.message}".strip())
+        elif change.state == "done":
+            self.done += 1
+            of = f"{self.done} of {self.total}" if self.total else f"{self.done}"
+            self.say(f"{of} resources  {change.name}")

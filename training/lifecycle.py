@@ -1,0 +1,225 @@
+"""What `fleet run` does: plan -> up -> bootstrap -> preflight -> launch -> train -> collect -> down -> receipt.
+
+The only stage that knows both sides. Each step can be taken again: a run that was cut off anywhere goes on when the
+same request is carried out again (`fleet attach`), and what has happened already costs one look.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+
+from infra.errors import CloudRefused, FleetError, Interrupted, TrainingFailed
+from training import receipt as receipts
+from training.bootstrap import bootstrap
+from training.collect import Artifacts, collect
+from training.fleets import Fleet, StackFleet
+from training.inventory import Inventory
+from training.launch import find_run, launch
+from training.plan import Plan
+from training.preflight import preflight
+from training.receipt import Asked, Money, Receipt
+from training.record import Record, Request, Stage
+from training.remote import Machines
+from training.report import write_report
+from training.run import Event, Outcome, Run, now
+from training.ship import ship
+from training.watch import watch
+
+Show = Callable[[Event | Stage], None]
+
+
+@dataclass
+class Line:
+    """The straight line of one run, as it is told: every event is recorded, then shown."""
+
+    request: Request
+    record: Record
+    show: Show
+    folder: Path
+
+    def tell(self, event: Event | Stage) -> None:
+        self.record.add(self.request.run_id, event)
+        self.show(event)
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[Telling]:
+        """A stage from its start to its end, told; what the caller puts into `detail` is its closing line."""
+        self.record.state(self.request.run_id, name)
+        self.tell(Stage(now(), name, "started"))
+        telling = Telling(name, self)
+        try:
+            yield telling
+        except BaseException as error:
+            said = error.what if isinstance(error, FleetError) else type(error).__name__
+            self.tell(Stage(now(), name, "failed", said))
+            raise
+        self.tell(Stage(now(), name, "done", telling.detail))
+
+
+@dataclass
+class Telling:
+    name: str
+    line: Line
+    detail: str = ""
+
+    def say(self, text: str) -> None:
+        """Progress: shown, not recorded; it would be a thousand lines that nobody asks for again."""
+        self.line.show(Stage(now(), self.name, "note", text))
+
+
+def run_folder(root: Path, run_id: str) -> Path:
+    return root / "runs" / run_id
+
+
+def carry_out(line: Line, plan: Plan | None, fleet: Fleet) -> Receipt:
+    """The whole line for one request; with no plan (another clone's run) from where the nodes say it is.
+
+    Raises TrainingFailed when the run did not succeed: its logs and what it saved are here by then, and the fleet is
+    left up, its price said. Raises Interrupted likewise.
+    """
+    try:
+        inventory = _up(line, fleet)
+        with Machines(inventory) as machines:
+            run = find_run(machines, line.request.run_id) or _begin(line, machines, plan)
+            outcome = _train(line, machines, run)
+            artifacts = _collect(line, machines, run, outcome)
+        if outcome.state != "succeeded":
+            finish(line, fleet, run, artifacts, left_up=line.request.source == "stack")
+            raise _failed(outcome, line, fleet)
+        return finish(line, fleet, run, artifacts, left_up=line.request.leaves_up)
+    except KeyboardInterrupt as error:
+        raise Interrupted(f"{line.request.run_id} is left as it is", do=what_next(line.request, fleet)) from error
+
+
+def _up(line: Line, fleet: Fleet) -> Inventory:
+    with line.stage("up") as telling:
+        try:
+            inventory = fleet.up(telling.say)
+        except CloudRefused as error:
+            if line.request.fleet_was_up:
+                raise
+            telling.say("AWS refused: ending what was made")
+            fleet.down(telling.say)
+            raise CloudRefused(error.what, where=error.where, do="Nothing is left of it.") from error
+        telling.detail = f"{len(inventory.nodes)} of {len(inventory.nodes)} nodes"
+        return inventory
+
+
+def _begin(line: Line, machines: Machines, plan: Plan | None) -> Run:
+    if plan is None:
+        raise CloudRefused(
+            f"the nodes know no {line.request.run_id}",
+            do="Attach from the clone that started it, or start anew: fleet run JOB.",
+        )
+    with line.stage("bootstrap") as telling:
+        facts = bootstrap(machines, lambda event: line.tell(event))
+        telling.detail = facts.summary
+    with line.stage("preflight") as telling:
+        base = ship(machines, plan, telling.say)
+        ready = preflight(machines, plan, base)
+        telling.detail = ready.summary
+    with line.stage("launch") as telling:
+        before = receipts.seconds_by_stage(line.record.events(line.request.run_id))
+        run = launch(machines, plan, ready, line.request.run_id, leaves_up=line.request.leaves_up, before=before)
+        telling.detail = f"{len(run.ranks)} ranks, master {run.master_addr}:{run.master_port}"
+        return run
+
+
+def _train(line: Line, machines: Machines, run: Run) -> Outcome:
+    with line.stage("train") as telling:
+        for event in watch(machines, run, line.folder):
+            line.tell(event)
+            if isinstance(event, Outcome):
+                telling.detail = event.state
+                return event
+    raise CloudRefused(f"{run.id} gave no outcome", do=f"fleet attach {run.id}")
+
+
+def _collect(line: Line, machines: Machines, run: Run, outcome: Outcome) -> Artifacts:
+    with line.stage("collect") as telling:
+        artifacts = collect(machines, run, outcome, line.folder, telling.say)
+        telling.detail = f"{artifacts.files} files, {receipts.size(artifacts.bytes)}"
+        return artifacts
+
+
+def finish(line: Line, fleet: Fleet, run: Run | None, artifacts: Artifacts | None, *, left_up: bool) -> Receipt:
+    """Ends the fleet unless it is left up, and writes the receipt and the report."""
+    request = line.request
+    since = fleet.billing_since()
+    facts: dict[str, object] = {}
+    if not left_up and request.source == "stack":
+        with line.stage("down") as telling:
+            teardown = fleet.down(telling.say)
+            assert teardown is not None
+            telling.detail = f"{teardown.resources} resources removed, nothing left"
+            facts["resources_removed"] = teardown.resources
+            facts["proof"] = tuple(
+                Asked(answer.asked, tuple(f"{thing.kind} {thing.id}" for thing in answer.found))
+                for answer in teardown.answers
+            )
+    with line.stage("receipt") as telling:
+        events = list(line.record.events(request.run_id))
+        if artifacts:
+            facts |= {"kept": str(artifacts.folder), "files": artifacts.files, "bytes": artifacts.bytes}
+        made = receipts.make_receipt(
+            request,
+            events,
+            _money(request, fleet, since, events),
+            left_up=left_up and request.source == "stack",
+            **facts,
+        )
+        if run and run.before:
+            made = replace(made, stages={**run.before, **made.stages})
+        line.folder.mkdir(parents=True, exist_ok=True)
+        (line.folder / "receipt.json").write_text(json.dumps(made.as_json(), indent=1))
+        write_report(made, line.folder / "report.html")
+        telling.detail = str(line.folder / "report.html")
+    line.record.state(request.run_id, made.outcome.state if made.outcome else "ended")
+    return made
+
+
+def _money(request: Request, fleet: Fleet, since: datetime | None, events: list) -> Money:
+    """The fleet's time is the run's where the run made it; else only the time that the run took of it."""
+    offer = fleet.offer()
+    began = events[0].at if events else now()
+    billed_from = began if request.fleet_was_up or since is None else since
+    parts = fleet.hourly_cost().parts if isinstance(fleet, StackFleet) else {}
+    return Money(
+        usd_per_hour=offer.usd_per_hour,
+        price_source=offer.price_source,
+        planned_most=offer.most_usd,
+        billed_hours=(now() - billed_from).total_seconds() / 3600 if request.source == "stack" else None,
+        parts_per_hour=parts,
+    )
+
+
+def _failed(outcome: Outcome, line: Line, fleet: Fleet) -> FleetError:
+    rank = "" if outcome.first_failed_rank is None else f"rank {outcome.first_failed_rank} failed first: "
+    if outcome.state == "stopped":
+        return Interrupted(
+            f"{line.request.run_id} was stopped at step {outcome.step}", do=what_next(line.request, fleet)
+        )
+    cause = outcome.cause
+    said = f"{cause.text} (logs/rank-{cause.rank}.log:{cause.line})" if cause else outcome.why
+    return TrainingFailed(f"{rank}{said}", where=str(line.folder), do=what_next(line.request, fleet))
+
+
+def what_next(request: Request, fleet: Fleet) -> str:
+    """What is left, what it costs an hour and when that ends, and the two commands that go on from here."""
+    attach = f"fleet attach {request.run_id} goes on"
+    if request.source != "stack":
+        return f"{attach}; fleet stop {request.run_id} ends it."
+    try:
+        up = fleet.is_up()
+    except FleetError:
+        return f"Whether the fleet is up can't be told: fleet status -s {request.fleet}."
+    if not up:
+        return f"No node is up. {attach}; fleet down -s {request.fleet} leaves nothing."
+    offer = fleet.offer()
+    price = "no price known" if offer.usd_per_hour is None else f"${offer.usd_per_hour:.2f} an hour"
+    return f"The fleet is up, {price}: {attach}; fleet down -s {request.fleet} leaves nothing."

@@ -1,0 +1,171 @@
+"""All events -> `Receipt`: what it was to cost and did, where the time went, what is on disk, and that nothing is left.
+
+Pure. Every number comes from an event or a price with a date; what nobody measured is None and shown as unknown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any
+
+from training.record import STAGES, Request, Stage
+from training.run import Checkpoint, Outcome, Step
+
+
+@dataclass(frozen=True)
+class Money:
+    """USD. planned_most: to the deadline if nobody had touched it; actual: billed time x the fleet's hourly price.
+
+    billed_hours: from the first node's launch to the last one's end (or to now where the fleet is left up).
+    """
+
+    usd_per_hour: float | None
+    price_source: str
+    planned_most: float | None
+    billed_hours: float | None
+    parts_per_hour: Mapping[str, float]
+
+    @property
+    def actual(self) -> float | None:
+        if self.usd_per_hour is None or self.billed_hours is None:
+            return None
+        return self.usd_per_hour * self.billed_hours
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One question of the teardown's proof, and how many things the cloud answered with."""
+
+    asked: str
+    found: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Receipt:
+    request: Request
+    outcome: Outcome | None
+    money: Money
+    stages: Mapping[str, float]
+    steps: tuple[Step, ...]
+    checkpoints: tuple[str, ...]
+    kept: str = ""
+    files: int = 0
+    bytes: int = 0
+    left_up: bool = False
+    resources_removed: int | None = None
+    proof: tuple[Asked, ...] = ()
+
+    @property
+    def nothing_left(self) -> bool:
+        return bool(self.proof) and not any(one.found for one in self.proof)
+
+    def as_json(self) -> dict[str, Any]:
+        data = asdict(self)
+        data["money"]["actual"] = self.money.actual
+        data["nothing_left"] = self.nothing_left
+        data["request"]["leaves_up"] = self.request.leaves_up
+        data.pop("steps")
+        data["losses"] = [[step.step, step.loss] for step in self.steps]
+        if self.outcome:
+            data["outcome"] |= {key: getattr(self.outcome, key).isoformat() for key in ("at", "started_at", "ended_at")}
+        return data
+
+
+def seconds_by_stage(events: Iterable[Any]) -> dict[str, float]:
+    """How long each stage took, over all tries of it; a stage that was cut off counts up to the next event."""
+    spent: dict[str, float] = {}
+    open_at: dict[str, datetime] = {}
+    last: datetime | None = None
+    for event in events:
+        if isinstance(event, Stage):
+            if event.state == "started":
+                if event.stage in open_at and last:
+                    spent[event.stage] = spent.get(event.stage, 0) + (last - open_at[event.stage]).total_seconds()
+                open_at[event.stage] = event.at
+            elif event.state in ("done", "failed") and event.stage in open_at:
+                began = open_at.pop(event.stage)
+                spent[event.stage] = spent.get(event.stage, 0) + (event.at - began).total_seconds()
+        last = event.at
+    return {stage: spent[stage] for stage in STAGES if stage in spent}
+
+
+def make_receipt(request: Request, events: Sequence[Any], money: Money, **facts: Any) -> Receipt:
+    """facts: what collect and destroy gave (kept, files, bytes, left_up, resources_removed, proof)."""
+    outcomes = [event for event in events if isinstance(event, Outcome)]
+    steps = {event.step: event for event in events if isinstance(event, Step)}
+    checkpoints = dict.fromkeys(event.path for event in events if isinstance(event, Checkpoint))
+    return Receipt(
+        request=request,
+        outcome=outcomes[-1] if outcomes else None,
+        money=money,
+        stages=seconds_by_stage(events),
+        steps=tuple(steps[number] for number in sorted(steps)),
+        checkpoints=tuple(checkpoints),
+        **facts,
+    )
+
+
+def lines(receipt: Receipt) -> list[str]:
+    """The receipt as a person reads it on the terminal."""
+    out = [_headline(receipt)]
+    money = receipt.money
+    actual = f"${money.actual:.2f}" if money.actual is not None else "unknown"
+    planned = f"${money.planned_most:.2f} at most" if money.planned_most is not None else "unknown"
+    if money.usd_per_hour is not None:
+        out.append(f"{'':17}{'planned':22}actual")
+        billed = span((money.billed_hours or 0) * 3600)
+        rate = f"${money.usd_per_hour:.4f} an hour x {billed}, {money.price_source}"
+        out.append(f"{'fleet':17}{planned:22}{actual}   {rate}")
+    else:
+        out.append(f"{'cost':17}none of ours: {money.price_source}" if money.price_source else f"{'cost':17}unknown")
+    whole = sum(receipt.stages.values()) or 1
+    shares = [f"{name} {span(spent)} ({spent / whole:.0%})" for name, spent in receipt.stages.items() if spent >= 0.5]
+    out.append(f"{'time':17}{' · '.join(shares)}")
+    if receipt.kept:
+        out.append(f"{'kept':17}{receipt.kept}   {receipt.files} files, {size(receipt.bytes)}, sums ok")
+    if receipt.left_up:
+        out.append(f"{'fleet':17}left up, as it was before the run or as asked: {_hourly(money)}")
+    elif receipt.proof:
+        removed = f"{receipt.resources_removed} resources removed, then asked AWS:"
+        out.append(f"{'teardown':17}{removed}")
+        for one in receipt.proof:
+            out.append(f"{'':17}{one.asked:58}{', '.join(one.found) or 'none'}")
+    return out
+
+
+def _headline(receipt: Receipt) -> str:
+    outcome = receipt.outcome
+    if outcome is None:
+        return f"{receipt.request.run_id}  ended before it trained"
+    said = f"{receipt.request.run_id}  {outcome.state}"
+    if outcome.world_size:
+        said += f"  world size {outcome.world_size}"
+    if outcome.max_steps:
+        said += f"  step {outcome.step}/{outcome.max_steps}"
+    if outcome.first_loss is not None and outcome.last_loss is not None:
+        said += f"  loss {outcome.first_loss:.4g} -> {outcome.last_loss:.4g}"
+    return said
+
+
+def _hourly(money: Money) -> str:
+    return "no price known" if money.usd_per_hour is None else f"${money.usd_per_hour:.2f} an hour"
+
+
+def span(seconds: float) -> str:
+    """14 s, 1 min 52 s, 4 h 09 min."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+def size(count: float) -> str:
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if count < 1024 or unit == "GiB":
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1024
+    return f"{count:.1f} GiB"
