@@ -25,10 +25,12 @@ def main(argv: list[str]) -> int:
         with hold(state / "alive.lock", wait=False):
             _clear(state)
             _serve(state, port, ssh_port)
+            # The lock must not be free before the process is gone, and moto's objects take seconds to be collected.
+            logging.shutdown()
+            os._exit(0)
     except BlockingIOError:
         print(f"another sandbox runs in {state}", file=sys.stderr)
         return 2
-    return 0
 
 
 def _serve(state: Path, port: int, ssh_port: int) -> None:
