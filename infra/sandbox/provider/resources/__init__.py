@@ -11,7 +11,6 @@ from infra.sandbox.provider.resources.network import InternetGateway, Subnet, Vp
 from infra.sandbox.provider.resources.routes import Route, RouteTable, RouteTableAssociation
 from infra.sandbox.provider.resources.schedule import Schedule
 from infra.sandbox.provider.resources.storage import AccessPoint, FileSystem, FileSystemPolicy, MountTarget
-from infra.sandbox.provider.values import nearest
 
 RESOURCES: dict[str, Resource] = {
     resource.type.token: resource
@@ -48,5 +47,5 @@ def resource(token: str) -> Resource:
     try:
         return RESOURCES[token]
     except KeyError:
-        reason = f"the embedded cloud's provider has no resource type {token}.{nearest(token, RESOURCES)}"
-        raise UnknownType(reason) from None
+        has = ", ".join(sorted(known.rpartition(":")[2] for known in RESOURCES))
+        raise UnknownType(f"the embedded cloud's provider has no resource type {token}; it has {has}") from None
