@@ -134,7 +134,7 @@ def sums(folder: Path) -> dict[str, str]:
 
 
 def _listed(connection: Connection, run: Run, source: str) -> Listing:
-    """The folder as the node itself would write it, or as rank 0 does: ms-swift tells all ranks rank 0's path."""
+    """The folder as the node itself would write it, or (nodes of one disk) as rank 0 does."""
     base_0, base = run.base[0], run.base[connection.node.rank]
     own = base + source.removeprefix(base_0) if source.startswith(base_0 + "/") else source
     script = f"own={quoted(own)}; folder={quoted(source)}\n{LIST}"

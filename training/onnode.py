@@ -1,10 +1,10 @@
 """The shell that runs on nodes, and the files that it keeps there: `~/fleet/runs/<id>/rank-<k>/`.
 
-    args.yaml command.sh     what the rank runs
-    started pid pgid         claimed once, by mkdir; the trainer's process and its group
-    log heartbeat            its output; touched every 2 s while its supervisor lives
-    stopped                  when a person asked for its end
-    ended exit_code          the last things written
+    args.yaml command.sh          what the rank runs
+    started supervisor pid pgid   claimed once, by mkdir; the trainer's process and its group
+    log heartbeat                 its output; touched every 2 s while its supervisor lives
+    stopped                       when a person asked for its end
+    ended exit_code               the last things written
 
 Each script expects its variables set before it (`dir`, `grace`, ...) and runs in `bash -s`.
 """
@@ -24,6 +24,7 @@ set -m
 bash "$2/command.sh" > "$2/log" 2>&1 < /dev/null &
 trainer=$!
 set +m
+echo $$ > "$2/supervisor"
 echo "$trainer" > "$2/pgid"
 echo "$trainer" > "$2/pid.new" && mv "$2/pid.new" "$2/pid"
 ( while kill -0 $$ 2>/dev/null; do touch "$2/heartbeat"; sleep 2; done ) > /dev/null 2>&1 &
@@ -55,7 +56,10 @@ while left=$(ours); [ -n "$left" ]; do
   [ "$(date +%s)" -lt "$end" ] || { echo "still there after KILL:" $left >&2; exit 1; }
   sleep 0.1
 done
-for _ in $(seq 50); do [ -e "$dir/exit_code" ] && break; sleep 0.1; done
+for _ in $(seq 50); do
+  [ ! -e "$dir/exit_code" ] && kill -0 "$(cat "$dir/supervisor" 2>/dev/null)" 2>/dev/null || break
+  sleep 0.1
+done
 [ -e "$dir/exit_code" ] || { date +%s.%N > "$dir/ended"; echo 137 > "$dir/exit_code"; }
 """
 
@@ -71,6 +75,8 @@ if [ -n "$pid" ] && [ ! -e exit_code ]; then
   cd /
   if [ "$(readlink "/proc/$pid/cwd")" = "$here" ] || [ -n "$(ours)" ]; then echo "alive 1"; else echo "alive 0"; fi
   cd "$here"
+elif [ -z "$pid" ] && [ -n "$(find started -maxdepth 0 -mmin +1 2>/dev/null)" ]; then
+  echo "alive 0"
 fi
 echo "size $(stat -c %s log 2>/dev/null || echo 0)"
 echo log

@@ -31,7 +31,7 @@ SHM_GIB = 1
 
 VERSIONS = """
 import hashlib, importlib.metadata as m, json, platform
-found = {d.metadata["Name"].lower(): d.version for d in m.distributions() if d.metadata["Name"]}
+found = {d.metadata["Name"].lower().replace("_", "-"): d.version for d in m.distributions() if d.metadata["Name"]}
 text = "\\n".join(sorted(f"{k}=={v}" for k, v in found.items()))
 main = {k: found.get(k, "") for k in ("ms-swift", "torch", "transformers")}
 print(json.dumps({"python": platform.python_version(), **main,

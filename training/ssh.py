@@ -139,13 +139,12 @@ def fingerprint(key: paramiko.PKey) -> str:
     return "SHA256:" + base64.b64encode(hashlib.sha256(key.asbytes()).digest()).decode().rstrip("=")
 
 
-@functools.lru_cache(maxsize=16)
 def load_key(path: Path) -> paramiko.PKey:
-    """The private key in a file, or BadInput in one line."""
+    """The private key in a file, or BadInput in one line. A file that has not changed is read once."""
     where = str(path)
     try:
-        mode = path.stat().st_mode
-        key = paramiko.PKey.from_path(path)
+        status = path.stat()
+        key = _parsed(path, status.st_mtime_ns, status.st_size)
     except FileNotFoundError as error:
         raise BadInput("no such key file", where=where, do="Check the path.") from error
     except PermissionError as error:
@@ -157,9 +156,14 @@ def load_key(path: Path) -> paramiko.PKey:
             raise BadInput("the key is locked by a passphrase", where=where, do=UNLOCK) from error
         do = "Give the private key file, in OpenSSH or PEM form."
         raise BadInput("not a private SSH key", where=where, do=do) from error
-    if mode & (stat.S_IRWXG | stat.S_IRWXO):
+    if status.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
         raise BadInput("the key can be read by others", where=where, do=f"chmod 600 {path}")
     return key
+
+
+@functools.lru_cache(maxsize=16)
+def _parsed(path: Path, _changed_ns: int, _size: int) -> paramiko.PKey:
+    return paramiko.PKey.from_path(path)
 
 
 def dial(address: str, port: int, timeout_s: float = CONNECT_S) -> socket.socket:

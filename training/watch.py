@@ -7,18 +7,19 @@ here to `<folder>/logs/rank-<k>.log`, so a watcher that takes over from a killed
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, wait
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from training.following import Ask, Rank, resumed, took, utc
 from training.launch import stop
 from training.remote import Machines, settled
-from training.run import Cause, Event, Note, Outcome, Run
+from training.run import Cause, Checkpoint, Event, Note, Outcome, Run, World
 from training.verdict import Verdict, decide
 
 #: After the first rank has failed: long enough for the others to fail by themselves and say how.
 SETTLE_S = 5.0
+STOP_AGAIN_S = 30.0
 
 
 def watch(
@@ -38,6 +39,7 @@ def watch(
     ranks = [resumed(rank, folder / "logs", since) for rank in run.ranks]
     ending_at: float | None = None
     told: Verdict | None = None
+    seen: set[object] = set()
     while True:
         for one in ranks:
             if one.pending is None and one.due <= time.monotonic() and not one.facts.drained:
@@ -52,7 +54,9 @@ def watch(
             one.pending = None
             one.due = time.monotonic() + every_s
             answer = settled(future)
-            yield from took(one, answer)
+            for event in took(one, answer):
+                if _is_new(event, seen):
+                    yield event
         verdict = decide([one.facts for one in ranks], time.time(), needs_mark=run.marked)
         if verdict.done:
             yield outcome(run, ranks, verdict)
@@ -63,8 +67,23 @@ def watch(
                 ending_at = time.monotonic() + SETTLE_S
                 yield Note(utc(time.time()), verdict.why, verdict.first_rank)
             elif ending_at is not None and time.monotonic() >= ending_at:
-                ending_at = None
-                yield from _end_the_rest(machines, run, ranks, stop_grace_s)
+                left = yield from _end_the_rest(machines, run, ranks, stop_grace_s)
+                ending_at = time.monotonic() + STOP_AGAIN_S if left else None
+
+
+def _is_new(event: Event, seen: set[object]) -> bool:
+    """Whether it is the first to say so: every node tells of each checkpoint (in its own folder) and of the world."""
+    match event:
+        case Checkpoint():
+            key: object = PurePosixPath(event.path).parts[-2:]
+        case World():
+            key = event.size
+        case _:
+            return True
+    if key in seen:
+        return False
+    seen.add(key)
+    return True
 
 
 def offsets(run: Run, folder: Path) -> dict[int, int]:
@@ -79,7 +98,7 @@ def outcome(run: Run, ranks: list[Rank], verdict: Verdict) -> Outcome:
     first = next((one for one in ranks if one.facts.rank == verdict.first_rank), None)
     why = first.said.why() if first and verdict.state == "failed" else None
     ended = [one.facts.ended_at for one in ranks if one.facts.ended_at]
-    checkpoints = [path for one in ranks for path in one.said.checkpoints]
+    checkpoints = next((one.said.checkpoints for one in ranks if one.said.checkpoints), [])
     at = utc(time.time())
     return Outcome(
         at=at,
@@ -95,17 +114,22 @@ def outcome(run: Run, ranks: list[Rank], verdict: Verdict) -> Outcome:
         max_steps=main.max_steps,
         first_loss=main.first_loss,
         last_loss=main.last_loss,
-        checkpoints=tuple(dict.fromkeys(checkpoints)),
+        checkpoints=tuple(checkpoints),
         last_checkpoint=next((o.said.last_checkpoint for o in ranks if o.said.last_checkpoint), ""),
         best_checkpoint=next((o.said.best_checkpoint for o in ranks if o.said.best_checkpoint), ""),
         run_dir=next((o.said.run_dir for o in ranks if o.said.run_dir), ""),
     )
 
 
-def _end_the_rest(machines: Machines, run: Run, ranks: list[Rank], grace_s: int) -> Iterator[Event]:
+def _end_the_rest(machines: Machines, run: Run, ranks: list[Rank], grace_s: int) -> Generator[Event, None, bool]:
+    """Stops what a failure left; whether some of it could not be stopped."""
     now = time.time()
     rest = [one.facts.rank for one in ranks if not one.facts.lost(now)]
     if rest:
-        yield Note(utc(now), f"stopping what is left on rank {', '.join(map(str, rest))}")
-    for rank, error in stop(machines, run, grace_s, rest, asked=False).items():
+        going = [str(one.facts.rank) for one in ranks if one.facts.rank in rest and not one.facts.ended]
+        if going:
+            yield Note(utc(now), f"stopping what is left: rank {', '.join(going)}")
+    errors = stop(machines, run, grace_s, rest, asked=False)
+    for rank, error in errors.items():
         yield Note(utc(time.time()), f"could not be stopped: {error}", rank)
+    return bool(errors)
