@@ -35,7 +35,9 @@ as_user bash -c 'mkdir -p ~/fleet/setup && cat > ~/fleet/setup/swift-lock.txt' <
 {lock}END-OF-LOCK
 as_user bash -c 'cat > ~/fleet/setup/setup.sh' << 'END-OF-SETUP'
 {setup}END-OF-SETUP
-as_user env FLEET_SHARED={shared} FLEET_SHARED_PATH={shared_path} bash -c 'bash ~/fleet/setup/setup.sh'
+# A unit of its own: cloud-init prints the host keys, which the operator waits for, only after this script has ended.
+systemd-run --unit=fleet-setup --uid={user} --setenv=FLEET_SHARED={shared} --setenv=FLEET_SHARED_PATH={shared_path} \\
+  bash -c 'bash ~/fleet/setup/setup.sh'
 """
 
 

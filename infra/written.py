@@ -37,9 +37,7 @@ class _Lines(yaml.SafeLoader):
         return mapping
 
 
-_Lines.add_constructor(
-    yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, lambda loader, node: loader.construct_mapping(node)
-)
+_Lines.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _Lines.construct_mapping)
 
 
 def nearest(word: str, words: Iterable[str]) -> str | None:

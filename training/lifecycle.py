@@ -85,7 +85,7 @@ def carry_out(line: Line, plan: Plan | None, fleet: Fleet) -> Receipt:
     try:
         inventory = _up(line, fleet)
         with Machines(inventory) as machines:
-            run = find_run(machines, line.request.run_id) or _begin(line, machines, plan)
+            run = find_run(machines, line.request.run_id) or begin(line, machines, plan)
             outcome = _train(line, machines, run)
             artifacts = _collect(line, machines, run, outcome)
         if outcome.state != "succeeded":
@@ -110,7 +110,7 @@ def _up(line: Line, fleet: Fleet) -> Inventory:
         return inventory
 
 
-def _begin(line: Line, machines: Machines, plan: Plan | None) -> Run:
+def begin(line: Line, machines: Machines, plan: Plan | None) -> Run:
     if plan is None:
         raise CloudRefused(
             f"the nodes know no {line.request.run_id}",

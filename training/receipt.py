@@ -5,13 +5,15 @@ Pure. Every number comes from an event or a price with a date; what nobody measu
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
-from typing import Any
+from pathlib import Path
+from typing import Any, cast
 
 from training.record import STAGES, Request, Stage
-from training.run import Checkpoint, Outcome, Step
+from training.run import Checkpoint, Outcome, Step, from_json
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,29 @@ class Receipt:
         if self.outcome:
             data["outcome"] |= {key: getattr(self.outcome, key).isoformat() for key in ("at", "started_at", "ended_at")}
         return data
+
+
+def read_receipt(file: Path) -> Receipt:
+    """A receipt from its JSON. Its steps come back with step and loss alone."""
+    data = json.loads(file.read_text(encoding="utf-8"))
+    outcome = data["outcome"]
+    request = {key: value for key, value in data["request"].items() if key != "leaves_up"}
+    money = {key: value for key, value in data["money"].items() if key != "actual"}
+    when = datetime.min
+    return Receipt(
+        request=Request(**request),
+        outcome=cast(Outcome, from_json({"event": "Outcome", **outcome})) if outcome else None,
+        money=Money(**money),
+        stages=data["stages"],
+        steps=tuple(Step(when, 0, step, 0, loss, None, None, None, None, None) for step, loss in data["losses"]),
+        checkpoints=tuple(data["checkpoints"]),
+        kept=data["kept"],
+        files=data["files"],
+        bytes=data["bytes"],
+        left_up=data["left_up"],
+        resources_removed=data["resources_removed"],
+        proof=tuple(Asked(one["asked"], tuple(one["found"])) for one in data["proof"]),
+    )
 
 
 def seconds_by_stage(events: Iterable[Any]) -> dict[str, float]:

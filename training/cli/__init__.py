@@ -1,0 +1,116 @@
+"""`fleet`: one file a group of commands. Nothing here imports what a command needs before it is called.
+
+Exit codes: 0 success, 2 bad input, 3 training failed, 4 cloud (or a node) refused, 130 interrupted, 1 a bug.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from typing import NoReturn
+
+import click
+
+#: name -> where it is, and its line in `fleet --help`.
+COMMANDS = {
+    "run": ("run:run", "Carry out a job whole: plan, up, train, collect, down, receipt."),
+    "attach": ("run:attach", "Go on with a run where it was cut off, from here or another machine."),
+    "stop": ("run:stop", "Stop a run's processes on every node; the fleet stays."),
+    "plan": ("stages:plan", "Show what a job would run and cost. Creates nothing."),
+    "up": ("stack:up", "Create the fleet of a stack."),
+    "nodes": ("stack:nodes", "List a fleet's nodes by rank."),
+    "launch": ("stages:launch", "Start a job on a fleet that is up, and return."),
+    "status": ("stack:status", "What bills, until when, at most how much, and which ends are armed."),
+    "logs": ("runs:logs", "A run's log, of all ranks or one."),
+    "collect": ("stages:collect", "Fetch a run's output and logs."),
+    "down": ("stack:down", "End everything of a stack, and prove it."),
+    "receipt": ("stages:receipt", "What a run was to cost and did, and where its results are."),
+    "ssh": ("stack:ssh", "Open a shell on a node, or run a command there."),
+    "runs": ("runs:runs", "List the runs that this clone knows."),
+    "hosts": ("hosts:hosts", "Use machines that you already have."),
+    "sandbox": ("sandbox:sandbox", "The embedded cloud: no AWS account, no bill."),
+    "preview": ("stack:preview", "What `up` would change."),
+    "outputs": ("stack:outputs", "The outputs of a stack."),
+    "completion": ("shell:completion", "Print the completion script for a shell."),
+}
+
+
+class Commands(click.Group):
+    """A group that imports a command's file only when that command is called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module, name = COMMANDS[cmd_name][0].split(":")
+        command: click.Command = getattr(importlib.import_module(f"training.cli.{module}"), name)
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            from infra.written import nearest
+
+            guess = nearest(args[0], COMMANDS)
+            if guess:
+                raise click.UsageError(f"There is no command {args[0]!r}. Did you mean {guess}?", ctx) from error
+            raise
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(package_name="swift-fleet", prog_name="fleet")
+@click.option("--debug", is_flag=True, help="Show a traceback with an error.")
+@click.pass_context
+def cli(ctx: click.Context, debug: bool) -> None:
+    """Fine-tune with ms-swift on EC2 machines that exist only as long as the job.
+
+    \b
+    fleet run job.yaml -s STACK     one command, from plan to receipt
+    fleet plan job.yaml -s STACK    what it would do and cost
+    fleet status -s STACK           what bills, and when it ends
+    """
+    ctx.obj = {"debug": debug}
+
+
+def main() -> NoReturn:
+    sys.exit(_run(sys.argv[1:]))
+
+
+def _run(arguments: list[str]) -> int:
+    from infra.errors import FleetError
+
+    debug = "--debug" in arguments
+    try:
+        # --debug may stand anywhere: it belongs to no command.
+        given = cli.main([one for one in arguments if one != "--debug"], prog_name="fleet", standalone_mode=False)
+        return given if isinstance(given, int) else 0
+    except click.ClickException as error:
+        error.show()
+        return 2
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("interrupted", err=True)
+        return 130
+    except FleetError as error:
+        if debug:
+            import traceback
+
+            traceback.print_exc()
+        if "--json" in arguments:
+            import json
+
+            click.echo(json.dumps(error.as_json()))
+        else:
+            click.echo(str(error), err=True)
+        return error.exit_code
+    except BrokenPipeError:
+        sys.stderr.close()
+        return 0

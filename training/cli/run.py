@@ -1,0 +1,195 @@
+"""fleet run, attach, stop: a job whole."""
+
+from __future__ import annotations
+
+import signal
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from infra.errors import BadInput
+from training.cli import options
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from training.fleets import Fleet
+    from training.plan import Plan
+    from training.record import Record, Request
+
+
+@click.command()
+@click.argument("job", type=click.Path(path_type=Path))
+@options.where
+@click.option("--keep", is_flag=True, help="Leave the fleet up afterwards; its lease still ends it.")
+@options.yes
+@options.json
+def run(
+    job: Path, stack: str | None, hosts: str | None, local: bool, key: Path | None, keep: bool, yes: bool, as_json: bool
+) -> None:
+    """Carry out JOB whole: plan, up, bootstrap, preflight, launch, train, collect, down, receipt.
+
+    Shows the plan with its cost and asks before it spends. A fleet that is up already is used and left up.
+    """
+    from training.cli.stages import made_plan
+    from training.planned import lines
+    from training.record import Record, Request
+    from training.run import new_run_id, now
+
+    root = options.project_root()
+    fleet = options.fleet_from(stack, hosts, local, key)
+    plan = made_plan(job, fleet)
+    was_up = fleet.is_up()
+    if not as_json:
+        click.echo("\n".join(lines(plan, fleet, was_up)))
+    if fleet.source == "stack" and not was_up and not yes:
+        click.confirm("Create it and run?", abort=True, err=as_json)
+    record = Record(root / ".fleet")
+    request = Request(new_run_id(), str(job.resolve()), fleet.source, fleet.name, fleet_was_up=was_up, keep=keep)
+    record.begin(request, now())
+    if not as_json:
+        click.echo(f"{request.run_id}")
+    _carry_out(root, request, record, plan, fleet, as_json)
+
+
+@click.command()
+@click.argument("run_id", metavar="[RUN]", required=False)
+@options.where
+@options.json
+def attach(
+    run_id: str | None, stack: str | None, hosts: str | None, local: bool, key: Path | None, as_json: bool
+) -> None:
+    """Go on with RUN (by default the newest) where it was cut off.
+
+    From another clone or machine name the fleet too, and the key that opens it: -s STACK --key PEM.
+    """
+    from training.cli.stages import made_plan
+    from training.fleets import fleet_of
+    from training.record import Record, Request
+    from training.run import now
+
+    root = options.project_root()
+    record = Record(root / ".fleet")
+    named = stack or hosts or local
+    if run_id is None:
+        run_id = record.latest()
+    request = record.request(run_id)
+    if request is None:
+        if not named:
+            raise BadInput(
+                f"{run_id} is not recorded here",
+                do="Name its fleet: -s STACK, --hosts NAME or --local, and --key PEM if the key is elsewhere.",
+            )
+        fleet = options.fleet_from(stack, hosts, local, key)
+        known = _on_nodes(fleet, run_id)
+        request = Request(run_id, "", fleet.source, fleet.name, fleet_was_up=known.leaves_up)
+        record.begin(request, now())
+    else:
+        fleet = (
+            options.fleet_from(stack, hosts, local, key)
+            if named
+            else (fleet_of(root, request.source, request.fleet, key))
+        )
+    plan = made_plan(Path(request.job_file), fleet) if request.job_file else None
+    _carry_out(root, request, record, plan, fleet, as_json)
+
+
+@click.command()
+@click.argument("run_id", metavar="[RUN]", required=False)
+@options.where
+@click.option("--grace", type=click.IntRange(0), default=30, show_default=True, help="Seconds between TERM and KILL.")
+@options.json
+def stop(
+    run_id: str | None, stack: str | None, hosts: str | None, local: bool, key: Path | None, grace: int, as_json: bool
+) -> None:
+    """Stop RUN (by default the newest) on all its nodes: TERM to the process group, then KILL. The fleet stays."""
+    from infra.errors import CloudRefused
+    from training.launch import stop as stop_run
+
+    with reached(run_id, stack, hosts, local, key) as (machines, run, _):
+        failed = stop_run(machines, run, grace)
+    if failed:
+        raise CloudRefused("; ".join(f"rank {rank}: {error}" for rank, error in failed.items()), where=run.id)
+    if as_json:
+        options.put_json({"run": run.id, "stopped": list(run.ranks)})
+    else:
+        click.echo(f"{run.id} stopped on {len(run.ranks)} nodes")
+
+
+@contextmanager
+def reached(
+    run_id: str | None, stack: str | None, hosts: str | None, local: bool, key: Path | None
+) -> Iterator[tuple[Any, Any, Path]]:
+    """The machines of a run, the run as its nodes know it, and this clone's folder of it."""
+    from training.fleets import fleet_of
+    from training.launch import find_run
+    from training.lifecycle import run_folder
+    from training.record import Record
+    from training.remote import Machines
+
+    root = options.project_root()
+    record = Record(root / ".fleet")
+    run_id = run_id or record.latest()
+    request = record.request(run_id)
+    if stack or hosts or local:
+        fleet = options.fleet_from(stack, hosts, local, key)
+    elif request:
+        fleet = fleet_of(root, request.source, request.fleet, key)
+    else:
+        raise BadInput(f"{run_id} is not recorded here", do="Name its fleet: -s STACK, --hosts NAME or --local.")
+    with Machines(fleet.inventory()) as machines:
+        found = find_run(machines, run_id)
+        if found is None:
+            raise BadInput(f"the nodes of {fleet.name} know no {run_id}", do="fleet runs lists the runs.")
+        yield machines, found, run_folder(root, run_id)
+
+
+def _on_nodes(fleet: Fleet, run_id: str) -> Any:
+    from training.launch import find_run
+    from training.remote import Machines
+
+    with Machines(fleet.inventory()) as machines:
+        found = find_run(machines, run_id)
+    if found is None:
+        raise BadInput(f"the nodes of {fleet.name} know no {run_id}", do="fleet nodes shows them.")
+    return found
+
+
+def _carry_out(root: Path, request: Request, record: Record, plan: Plan | None, fleet: Fleet, as_json: bool) -> None:
+    from training.lifecycle import Line, carry_out, run_folder
+    from training.receipt import lines
+    from training.screen import Screen
+
+    offer = fleet.offer()
+    screen = Screen(as_json=as_json, usd_per_hour=offer.usd_per_hour, most_usd=offer.most_usd)
+    line = Line(request, record, screen.show, run_folder(root, request.run_id))
+    with interruptible():
+        try:
+            receipt = carry_out(line, plan, fleet)
+        finally:
+            screen.close()
+    if as_json:
+        options.put_json({"event": "Receipt", **receipt.as_json()})
+    else:
+        click.echo("\n" + "\n".join(lines(receipt)))
+        click.echo(f"{'report':17}{line.folder / 'report.html'}")
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """SIGTERM ends as Ctrl-C does; the engine, if it works, is asked to end as well, which it does in good order."""
+
+    def on_term(signum: int, frame: Any) -> None:
+        import psutil
+
+        for child in psutil.Process().children():
+            child.send_signal(signal.SIGINT)
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, on_term)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

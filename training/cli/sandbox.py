@@ -1,0 +1,108 @@
+"""fleet sandbox: the embedded cloud."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from infra.errors import BadInput
+from training.cli import options
+
+if TYPE_CHECKING:
+    from infra.settings import StackConfig
+
+stack_option = click.option("-s", "--stack", default="sandbox", show_default=True, help="A stack on 127.0.0.1.")
+
+
+@click.group()
+def sandbox() -> None:
+    """The embedded cloud: AWS's API on 127.0.0.1, nodes that speak SSH on loopback addresses. Linux, no root.
+
+    Started by itself when a stack whose aws:endpoints are on 127.0.0.1 is used. One cloud and its Pulumi state live
+    and end together.
+    """
+
+
+@sandbox.command()
+@stack_option
+@options.json
+def start(stack: str, as_json: bool) -> None:
+    """Start it, if it doesn't run. A new cloud is empty."""
+    from infra.sandbox import process
+
+    state, port, config = _place(stack)
+    running = process.start(state, port, config.ssh_port)
+    if as_json:
+        options.put_json({"pid": running.pid, "port": running.port, "url": running.url})
+    else:
+        click.echo(f"{running.url}, pid {running.pid}, state in {state}")
+
+
+@sandbox.command()
+@stack_option
+@options.json
+def stop(stack: str, as_json: bool) -> None:
+    """End it, with every node in it and what they train."""
+    from infra.sandbox import process
+
+    state, port, _ = _place(stack)
+    was = process.stop(state)
+    if as_json:
+        options.put_json({"stopped": was})
+    else:
+        click.echo(f"the sandbox on port {port} " + ("is stopped, its nodes with it" if was else "was not running"))
+
+
+@sandbox.command()
+@stack_option
+@options.json
+def status(stack: str, as_json: bool) -> None:
+    """Whether it runs, since when, and which instances it has."""
+    from infra.sandbox import process
+
+    state, port, _ = _place(stack)
+    found = process.status(state)
+    if as_json:
+        options.put_json(found)
+        return
+    if not found.get("running"):
+        click.echo(f"not running (port {port})")
+        return
+    click.echo(f"running since {found['since']}, pid {found['pid']}, port {found['port']}")
+    for one in found["instances"]:
+        click.echo("  " + "  ".join(str(value) for value in one.values()))
+
+
+@sandbox.command()
+@stack_option
+def env(stack: str) -> None:
+    """Print what plain `pulumi` needs to work on it: eval "$(fleet sandbox env)"."""
+    from infra import engine
+    from infra.sandbox import process
+
+    state, port, config = _place(stack)
+    process.start(state, port, config.ssh_port)
+    values = process.environment(state)
+    command = engine.ensure(lambda line: click.echo(line, err=True))
+    values["PATH"] = f"{command.parent}:{values['PATH']}"
+    for name, value in values.items():
+        click.echo(f"export {name}={shlex.quote(value)}")
+
+
+def _place(stack: str) -> tuple[Path, int, StackConfig]:
+    from infra.sandbox import process
+    from infra.settings import load_stack, stack_file
+
+    root = options.project_root()
+    config, _ = load_stack(root, stack)
+    port = process.endpoint_port(stack_file(root, stack))
+    if port is None:
+        raise BadInput(
+            f"stack {stack} is on AWS, not in the sandbox",
+            where=str(stack_file(root, stack)),
+            do="Its aws:endpoints would be on 127.0.0.1.",
+        )
+    return process.state_dir(port), port, config

@@ -1,0 +1,154 @@
+"""fleet up, down, preview, outputs, nodes, status, ssh: acting on a fleet."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+
+from infra.errors import BadInput, CloudRefused
+from training.cli import options
+
+
+@click.command()
+@options.stack
+@options.json
+def preview(stack: str | None, as_json: bool) -> None:
+    """What `up` would create, change or remove; as `pulumi preview`."""
+    from infra.stack import Change
+    from training.fleets import StackFleet
+
+    changes: list[Change] = []
+
+    def collect(change: Change) -> None:
+        if change.state == "started" and change.op not in ("same", "say"):
+            changes.append(change)
+
+    counts = StackFleet(options.project_root(), options.needed_stack(stack)).stack.preview(collect)
+    if as_json:
+        options.put_json({"changes": counts, "resources": [asdict(change) for change in changes]})
+        return
+    for change in changes:
+        click.echo(f"{change.op:10} {change.kind:28} {change.name}")
+    click.echo(", ".join(f"{count} {'unchanged' if op == 'same' else f'to {op}'}" for op, count in counts.items()))
+
+
+@click.command()
+@options.stack
+@options.key
+@options.yes
+@options.json
+def up(stack: str | None, key: Path | None, yes: bool, as_json: bool) -> None:
+    """Create or update the fleet of a stack; as `pulumi up`. Says what it costs and when it ends."""
+    from training.cli.run import interruptible
+    from training.fleets import StackFleet
+    from training.receipt import span
+    from training.stage_line import progress
+
+    fleet = StackFleet(options.project_root(), options.needed_stack(stack), key)
+    offer = fleet.offer()
+    price = "price unknown" if offer.usd_per_hour is None else f"${offer.usd_per_hour:.4f} an hour"
+    if not yes and not fleet.is_up():
+        click.confirm(f"Create {offer.nodes} x {offer.instance_type}, {price}?", abort=True, err=as_json)
+    with interruptible(), progress("up", as_json=as_json) as say:
+        inventory = fleet.up(say)
+    life = span(offer.lifetime.total_seconds()) if offer.lifetime else "unknown"
+    if as_json:
+        options.put_json({"stack": fleet.name, "nodes": [node.address for node in inventory.nodes]})
+    else:
+        click.echo(f"{len(inventory.nodes)} nodes up, {price}; each ends itself {life} after it booted")
+        click.echo(f"fleet launch JOB -s {fleet.name} · fleet status -s {fleet.name} · fleet down -s {fleet.name}")
+
+
+@click.command()
+@options.stack
+@options.json
+def down(stack: str | None, as_json: bool) -> None:
+    """End everything of a stack: nodes first, then the rest, then what only a tag tells of. Then ask what is left."""
+    from training.cli.run import interruptible
+    from training.fleets import StackFleet
+    from training.stage_line import progress
+
+    fleet = StackFleet(options.project_root(), options.needed_stack(stack))
+    with interruptible(), progress("down", as_json=as_json) as say:
+        teardown = fleet.down(say)
+    if as_json:
+        options.put_json({"stack": fleet.name, **asdict(teardown)})
+        return
+    swept = f", {len(teardown.swept)} that no state file knew" if teardown.swept else ""
+    click.echo(f"{teardown.resources} resources removed{swept}; then asked AWS:")
+    for answer in teardown.answers:
+        click.echo(f"  {answer.asked:60}{', '.join(thing.id for thing in answer.found) or 'none'}")
+
+
+@click.command()
+@options.stack
+@options.json
+def outputs(stack: str | None, as_json: bool) -> None:
+    """The outputs of a stack, as other programs and people use them."""
+    from training.fleets import StackFleet
+
+    found = StackFleet(options.project_root(), options.needed_stack(stack)).stack.outputs()
+    if found is None:
+        raise BadInput(f"stack {stack} is not up", do=f"fleet up -s {stack}")
+    data = asdict(found)
+    if as_json:
+        options.put_json(data)
+    else:
+        click.echo("\n".join(f"{name:16} {value}" for name, value in data.items()))
+
+
+@click.command()
+@options.where
+@options.json
+def nodes(stack: str | None, hosts: str | None, local: bool, key: Path | None, as_json: bool) -> None:
+    """A fleet's nodes by rank: where SSH reaches them, their pinned host keys, their GPUs."""
+    inventory = options.fleet_from(stack, hosts, local, key).inventory()
+    if as_json:
+        options.put_json([asdict(node) for node in inventory.nodes])
+        return
+    for node in inventory.nodes:
+        at = f"{node.user}@{node.address}:{node.port}" if node.address else "this machine"
+        gpus = "" if node.gpus is None else f"{node.gpus} GPUs"
+        click.echo(f"rank {node.rank:<4} {node.name:18} {at:36} {node.private_address:16} {gpus}")
+
+
+@click.command()
+@options.where
+@options.json
+def status(stack: str | None, hosts: str | None, local: bool, key: Path | None, as_json: bool) -> None:
+    """What bills, since when, until when, at most how much; which ends are armed; what trains.
+
+    What can't be told is UNKNOWN, never "none".
+    """
+    from training import status as statuses
+
+    found = statuses.look(options.fleet_from(stack, hosts, local, key))
+    if as_json:
+        options.put_json(asdict(found))
+    else:
+        click.echo("\n".join(statuses.lines(found)))
+
+
+@click.command(context_settings={"ignore_unknown_options": True})
+@click.argument("rank", type=int)
+@click.argument("command", nargs=-1, type=click.UNPROCESSED)
+@options.where
+def ssh(
+    rank: int, command: tuple[str, ...], stack: str | None, hosts: str | None, local: bool, key: Path | None
+) -> int:
+    """Open a shell on the node of RANK, or run COMMAND there. Its host key is the pinned one and no other."""
+    from training.shell import interactive
+
+    inventory = options.fleet_from(stack, hosts, local, key).inventory()
+    if not 0 <= rank < len(inventory.nodes):
+        raise BadInput(f"there is no rank {rank}", do=f"{inventory.name} has ranks 0 to {len(inventory.nodes) - 1}.")
+    if inventory.source == "local":
+        raise BadInput("this machine needs no ssh", do="Type the command.")
+    code = interactive(inventory.nodes[rank], command, options.project_root() / ".fleet")
+    if code == 255:
+        raise CloudRefused(
+            f"ssh could not reach rank {rank}", where=inventory.nodes[rank].address, do="See its line above."
+        )
+    return code

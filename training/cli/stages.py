@@ -1,0 +1,121 @@
+"""fleet plan, launch, collect, receipt: the stages of a run, each by itself."""
+
+from __future__ import annotations
+
+import json as jsonlib
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from infra.errors import BadInput
+from training.cli import options
+
+if TYPE_CHECKING:
+    from training.fleets import Fleet
+    from training.plan import Plan
+
+
+def made_plan(job: Path, fleet: Fleet) -> Plan:
+    """The plan of a job file on a fleet; BadInput with a line for each thing that is wrong."""
+    from training.job import load_job
+    from training.plan import make_plan
+
+    loaded, lines = load_job(job)
+    return make_plan(loaded, job.resolve(), fleet.offer(), lines=lines)
+
+
+@click.command()
+@click.argument("job", type=click.Path(path_type=Path))
+@options.where
+@options.json
+def plan(job: Path, stack: str | None, hosts: str | None, local: bool, key: Path | None, as_json: bool) -> None:
+    """Show what JOB would run on each rank, what it sends, what it costs and what ends it. Creates nothing."""
+    from training import planned
+
+    fleet = options.fleet_from(stack, hosts, local, key)
+    made = made_plan(job, fleet)
+    is_up = fleet.is_up()
+    if as_json:
+        options.put_json(planned.as_json(made, fleet, is_up))
+    else:
+        click.echo("\n".join(planned.lines(made, fleet, is_up)))
+
+
+@click.command()
+@click.argument("job", type=click.Path(path_type=Path))
+@options.where
+@options.json
+def launch(job: Path, stack: str | None, hosts: str | None, local: bool, key: Path | None, as_json: bool) -> None:
+    """Start JOB on a fleet that is up: bootstrap verified, preflight, then all ranks, detached.
+
+    Returns when the ranks run; `fleet attach` follows them, `fleet stop` ends them. The fleet stays up.
+    """
+    from training.cli.run import interruptible
+    from training.lifecycle import Line, begin, run_folder
+    from training.record import Record, Request
+    from training.remote import Machines
+    from training.run import new_run_id, now
+    from training.screen import Screen
+
+    root = options.project_root()
+    fleet = options.fleet_from(stack, hosts, local, key)
+    made = made_plan(job, fleet)
+    inventory = fleet.inventory()
+    record = Record(root / ".fleet")
+    request = Request(new_run_id(), str(job.resolve()), fleet.source, fleet.name, fleet_was_up=True)
+    record.begin(request, now())
+    screen = Screen(as_json=as_json)
+    line = Line(request, record, screen.show, run_folder(root, request.run_id))
+    with interruptible(), Machines(inventory) as machines:
+        try:
+            run = begin(line, machines, made)
+        finally:
+            screen.close()
+    if as_json:
+        options.put_json({"event": "Run", **jsonlib.loads(run.to_json())})
+    else:
+        click.echo(f"{run.id} runs on {len(run.ranks)} nodes: fleet attach {run.id}, fleet logs {run.id} -f")
+
+
+@click.command()
+@click.argument("run_id", metavar="[RUN]", required=False)
+@options.where
+@options.json
+def collect(
+    run_id: str | None, stack: str | None, hosts: str | None, local: bool, key: Path | None, as_json: bool
+) -> None:
+    """Fetch RUN's output and every rank's log into runs/RUN. Resumes; each file's checksum is compared."""
+    from training.cli.run import reached
+    from training.collect import collect as fetch
+    from training.receipt import size
+    from training.run import Outcome
+    from training.watch import watch_once
+
+    with reached(run_id, stack, hosts, local, key) as (machines, run, folder):
+        outcome: Outcome = watch_once(machines, run, folder)
+        artifacts = fetch(machines, run, outcome, folder, lambda text: click.echo(text, err=True))
+    if as_json:
+        options.put_json({"run": run.id, "folder": str(artifacts.folder), "files": artifacts.files})
+    else:
+        click.echo(f"{artifacts.folder}   {artifacts.files} files, {size(artifacts.bytes)}, sums ok")
+
+
+@click.command()
+@click.argument("run_id", metavar="[RUN]", required=False)
+@options.json
+def receipt(run_id: str | None, as_json: bool) -> None:
+    """What RUN (by default the newest) was to cost and did, where its time went, and the proof of its teardown."""
+    from training.lifecycle import run_folder
+    from training.receipt import lines, read_receipt
+    from training.record import Record
+
+    root = options.project_root()
+    run_id = run_id or Record(root / ".fleet").latest()
+    file = run_folder(root, run_id) / "receipt.json"
+    if not file.exists():
+        raise BadInput(f"{run_id} has no receipt yet", where=str(file), do=f"fleet attach {run_id} finishes it.")
+    if as_json:
+        options.put_json(jsonlib.loads(file.read_text()))
+    else:
+        click.echo("\n".join(lines(read_receipt(file))))

@@ -1,0 +1,94 @@
+"""A plan as a person reads it before anything happens: what, where, at what price, ended by what."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from training.fleets import Fleet, StackFleet
+from training.plan import Plan
+from training.receipt import size, span
+from training.run import now
+
+
+def lines(plan: Plan, fleet: Fleet, is_up: bool) -> list[str]:
+    """The screen of `fleet plan`, and of `fleet run` before it asks."""
+    offer, job = plan.offer, plan.job
+    gpus = f"{offer.nodes} x {offer.gpus_per_node} GPUs" if offer.gpus_per_node else f"{offer.nodes} nodes, no GPU"
+    out = [f"{job.trainer} {job.command}  {job.args.get('model', '')}  {gpus}  {plan.job_file}", ""]
+    out.append(f"fleet    {offer.instance_type} x {offer.nodes}   {_state(fleet, is_up)}")
+    out.append(f"cost     {_cost(plan, fleet)}")
+    if offer.lifetime and not is_up:
+        ends = now() + offer.lifetime
+        out.append(
+            f"ends     lease on each node, {span(offer.lifetime.total_seconds())} after it boots (about "
+            f"{ends:%H:%M} UTC) · AWS schedule {ends + timedelta(minutes=5):%H:%M} UTC · fleet down"
+        )
+    for shipment in plan.shipments:
+        out.append(f"send     {shipment.arg}: {shipment.local} ({size(shipment.size)})")
+    out.append(f"ranks    world size {plan.world_size}: {plan.nproc_per_node} a node")
+    out.append(f"rank 0   {plan.command_line(0)}")
+    if plan.nnodes > 1 and job.distributed:
+        out.append(f"rank 1   the same, NODE_RANK=1{', and so on' if plan.nnodes > 2 else ''}")
+    out += [f"note     {note}" for note in notes(plan, fleet)]
+    return [*out, ""]
+
+
+def as_json(plan: Plan, fleet: Fleet, is_up: bool) -> dict[str, Any]:
+    offer = plan.offer
+    return {
+        "job": str(plan.job_file),
+        "command": f"{plan.job.trainer} {plan.job.command}",
+        "fleet": {"source": fleet.source, "name": fleet.name, "is_up": is_up},
+        "instance_type": offer.instance_type,
+        "nodes": offer.nodes,
+        "gpus_per_node": offer.gpus_per_node,
+        "world_size": plan.world_size,
+        "usd_per_hour": offer.usd_per_hour,
+        "usd_at_most": offer.most_usd,
+        "price_source": offer.price_source,
+        "lifetime_seconds": offer.lifetime.total_seconds() if offer.lifetime else None,
+        "args": dict(plan.args),
+        "ranks": [plan.command_line(rank) for rank in range(plan.nnodes if plan.job.distributed else 1)],
+        "send": [{"arg": one.arg, "local": str(one.local), "bytes": one.size} for one in plan.shipments],
+        "notes": notes(plan, fleet),
+    }
+
+
+def notes(plan: Plan, fleet: Fleet) -> list[str]:
+    """What is no error and worth a look."""
+    out = []
+    args = plan.args
+    if plan.world_size > 1 and not plan.offer.gpus_per_node and args.get("ddp_backend") != "gloo":
+        out.append("args.ddp_backend is not gloo: without GPUs the ranks would train apart, unnoticed")
+    if plan.nnodes > 1 and isinstance(fleet, StackFleet):
+        if not fleet.stack.config.shared_files:
+            out.append(
+                "sharedFiles is off: each node keeps its own output; rank 0's is fetched, and what only others have"
+            )
+        from infra.catalog import catalog
+
+        if catalog().types[plan.offer.instance_type].network_cards > 1:
+            out.append("this type has several network cards: only the first is used, over TCP, not EFA")
+    return out
+
+
+def _state(fleet: Fleet, is_up: bool) -> str:
+    if fleet.source != "stack":
+        return f"{fleet.source} {fleet.name}: yours, neither made nor ended here"
+    return f"stack {fleet.name}, " + (
+        "up already: used, and left up" if is_up else "to be created, ended after the run"
+    )
+
+
+def _cost(plan: Plan, fleet: Fleet) -> str:
+    offer = plan.offer
+    if not isinstance(fleet, StackFleet):
+        return "none of ours"
+    cost = fleet.hourly_cost()
+    if cost.total is None or offer.usd_per_hour is None:
+        return f"unknown: {cost.unknown}"
+    parts = " · ".join(f"{name} ${usd:.4f}" for name, usd in cost.parts.items())
+    by_use = f"   not counted: {', '.join(cost.by_use)}" if cost.by_use else ""
+    most = f"to its deadline ${offer.most_usd:.2f}" if offer.most_usd is not None else ""
+    return f"${offer.usd_per_hour:.4f} an hour ({parts})   {most}   {cost.source}{by_use}"

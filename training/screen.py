@@ -1,0 +1,134 @@
+"""What a person sees while a run goes on: one line a stage, the training's own figures, nothing that need not move.
+
+On a terminal the last line moves; elsewhere each event is a line; with json each event is an object a line.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import asdict
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from training.receipt import span
+from training.record import Stage
+from training.run import (
+    Checkpoint,
+    Event,
+    LogLines,
+    Note,
+    Outcome,
+    RankEnded,
+    RankLost,
+    SetupStep,
+    Step,
+    World,
+    to_json,
+)
+
+if TYPE_CHECKING:
+    from rich.status import Status
+
+MARKS = {"done": "✓", "failed": "✗"}
+
+
+class Screen:
+    """usd_per_hour, most_usd: of the fleet, for the dollars so far; None where no price is known."""
+
+    def __init__(self, *, as_json: bool, usd_per_hour: float | None = None, most_usd: float | None = None) -> None:
+        self.as_json, self.usd_per_hour, self.most_usd = as_json, usd_per_hour, most_usd
+        self.moves = sys.stdout.isatty() and not as_json
+        self._began: dict[str, datetime] = {}
+        self._billed_from: datetime | None = None
+        self._status: Status | None = None
+        self._said = ""
+
+    def show(self, event: Event | Stage) -> None:
+        if self.as_json:
+            print(json.dumps(_plain(event)), flush=True)
+        elif isinstance(event, Stage):
+            self._stage(event)
+        elif (line := self._line(event)) is not None:
+            self._moving(line) if isinstance(event, Step | SetupStep) else self._still(line)
+
+    def close(self) -> None:
+        if self._status:
+            self._status.stop()
+            self._status = None
+
+    def _stage(self, event: Stage) -> None:
+        if event.state == "started":
+            self._began[event.stage] = event.at
+            if event.stage == "up":
+                self._billed_from = event.at
+            self._moving(f"● {event.stage}")
+            return
+        if event.state == "note":
+            self._moving(f"● {event.stage:11} {event.detail}")
+            return
+        took = (event.at - self._began.get(event.stage, event.at)).total_seconds()
+        self.close()
+        print(f"{MARKS[event.state]} {event.stage:11} {event.detail:60} {span(took):>12}".rstrip(), flush=True)
+
+    def _line(self, event: Event) -> str | None:
+        if isinstance(event, Step):
+            figures = [f"step {event.step}/{event.max_steps}", f"loss {event.loss:.4g}"]
+            if event.seconds_per_step:
+                figures.append(f"{event.seconds_per_step:.2g} s/it")
+            if event.remaining_seconds is not None:
+                figures.append(f"{span(event.remaining_seconds)} left")
+            return f"● train       {'  '.join(figures + self._dollars(event.at))}"
+        if isinstance(event, SetupStep):
+            return f"● bootstrap   rank {event.rank}: {event.step} {event.state} {event.detail}".rstrip()
+        if isinstance(event, World):
+            return f"  world size {event.size}: the ranks train together"
+        if isinstance(event, Checkpoint):
+            return f"  checkpoint {event.path}"
+        if isinstance(event, RankEnded):
+            return f"  rank {event.rank} ended, exit code {event.exit_code}" if event.exit_code else None
+        if isinstance(event, RankLost):
+            return f"  rank {event.rank} can't be reached since {event.since:%H:%M:%S}: {event.why}"
+        return f"  {event.text}" if isinstance(event, Note) else None
+
+    def _dollars(self, at: datetime) -> list[str]:
+        if self.usd_per_hour is None or self._billed_from is None:
+            return []
+        spent = self.usd_per_hour * (at - self._billed_from).total_seconds() / 3600
+        most = f", ${self.most_usd:.2f} at most" if self.most_usd is not None else ""
+        return [f"${spent:.2f} spent{most}"]
+
+    def _moving(self, line: str) -> None:
+        """The line that replaces itself on a terminal; elsewhere a line of its own, said once."""
+        if not self.moves:
+            if line != self._said and not line.rstrip().endswith(tuple(f"● {s}" for s in ("plan", "receipt"))):
+                print(line, flush=True)
+            self._said = line
+            return
+        if self._status is None:
+            from rich.console import Console
+
+            self._status = Console(highlight=False).status("", spinner="dots")
+            self._status.start()
+        self._status.update(line.removeprefix("● ").replace("[", r"\["))
+
+    def _still(self, line: str) -> None:
+        if self._status:
+            self._status.console.print(line, markup=False, highlight=False)
+        else:
+            print(line, flush=True)
+
+
+def log_lines(event: LogLines, *, name_rank: bool) -> list[str]:
+    """A rank's new log lines, each with its rank before it where several ranks' logs are merged."""
+    mark = f"[{event.rank}] " if name_rank else ""
+    return [f"{mark}{line}" for line in event.lines]
+
+
+def _plain(event: Event | Stage) -> dict[str, Any]:
+    if isinstance(event, Stage):
+        return {"event": "Stage", **asdict(event), "at": event.at.isoformat()}
+    return to_json(event)
+
+
+__all__ = ["Outcome", "Screen", "log_lines"]

@@ -1,0 +1,38 @@
+"""A terminal on a node by the operator's own `ssh`: with the pinned host key, and none of the user's own settings."""
+
+from __future__ import annotations
+
+import shlex
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+from infra.errors import BadInput
+from training.inventory import Node
+
+
+def ssh_command(node: Node, command: Sequence[str], known_hosts: Path) -> list[str]:
+    """The ssh command line; its host key alone stands in `known_hosts`."""
+    place = ["-i", str(node.key_file), "-p", str(node.port)]
+    settings = {
+        "UserKnownHostsFile": str(known_hosts),
+        "GlobalKnownHostsFile": "/dev/null",
+        "StrictHostKeyChecking": "yes",
+        "IdentitiesOnly": "yes",
+        "PasswordAuthentication": "no",
+        "ConnectTimeout": "10",
+    }
+    options = [word for name, value in settings.items() for word in ("-o", f"{name}={value}")]
+    asked = [shlex.join(command)] if command else []
+    return ["ssh", "-F", "none", *place, *options, f"{node.user}@{node.address}", *asked]
+
+
+def interactive(node: Node, command: Sequence[str], folder: Path) -> int:
+    """Runs it on this terminal; gives its exit code (ssh's own 255 where it could not connect)."""
+    folder.mkdir(parents=True, exist_ok=True)
+    known_hosts = folder / "known_hosts"
+    known_hosts.write_text(f"[{node.address}]:{node.port} {node.host_key}\n{node.address} {node.host_key}\n")
+    try:
+        return subprocess.run(ssh_command(node, command, known_hosts)).returncode
+    except FileNotFoundError as error:
+        raise BadInput("there is no ssh on this machine", do="Install OpenSSH's client.") from error

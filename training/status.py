@@ -1,0 +1,117 @@
+"""`fleet status`: what bills, until when, at most how much, which ends are armed, what trains. UNKNOWN where untold."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from infra import ends, sweep
+from infra.errors import FleetError
+from training.fleets import Fleet, StackFleet
+from training.launch import active_runs
+from training.lease import Lease, leases
+from training.receipt import span
+from training.remote import Machines
+from training.run import now
+
+
+@dataclass(frozen=True)
+class Status:
+    """nodes: what AWS says runs ("i-... running m7i.xlarge"); usd_at_most: if nobody touches it again."""
+
+    source: str
+    fleet: str
+    nodes: tuple[str, ...]
+    since: datetime | None = None
+    usd_per_hour: float | None = None
+    usd_spent: float | None = None
+    usd_at_most: float | None = None
+    ends: tuple[ends.End, ...] = ()
+    runs: tuple[str, ...] = ()
+    unknown: tuple[str, ...] = field(default=())
+
+    @property
+    def ends_at(self) -> datetime | None:
+        """The first of the ends that are armed."""
+        return min((end.at for end in self.ends if end.state == "armed" and end.at), default=None)
+
+
+def look(fleet: Fleet) -> Status:
+    if not isinstance(fleet, StackFleet):
+        inventory = fleet.inventory()
+        names = tuple(f"{node.name} rank {node.rank}" for node in inventory.nodes)
+        with Machines(inventory) as machines:
+            running, unknown = active_runs(machines)
+        return Status(fleet.source, fleet.name, names, runs=running, unknown=unknown)
+    cloud = fleet.stack.cloud
+    things = list(sweep.instances(cloud, fleet.name))
+    if not things:
+        return Status("stack", fleet.name, ())
+    ids = {thing.id for thing in things}
+    running, unknown, held = _on_nodes(fleet)
+    all_ends = (lease_end(held, len(things)), ends.aws_schedule(cloud, fleet.name, ids))
+    since, price = fleet.billing_since(), fleet.offer().usd_per_hour
+    status = Status(
+        "stack",
+        fleet.name,
+        tuple(f"{thing.id} {thing.detail}" for thing in things),
+        since=since,
+        usd_per_hour=price,
+        usd_spent=None if price is None or since is None else price * (now() - since).total_seconds() / 3600,
+        ends=all_ends,
+        runs=running,
+        unknown=unknown,
+    )
+    last = max((end.at for end in all_ends if end.state == "armed" and end.at), default=None)
+    if price is None or since is None or last is None:
+        return status
+    return Status(**{**status.__dict__, "usd_at_most": price * (last - since).total_seconds() / 3600})
+
+
+def _on_nodes(fleet: StackFleet) -> tuple[tuple[str, ...], tuple[str, ...], tuple[Lease, ...]]:
+    """What the nodes themselves say: active runs, what can't be told, leases."""
+    try:
+        with Machines(fleet.inventory()) as machines:
+            running, unknown = active_runs(machines)
+            return running, unknown, leases(machines)
+    except FleetError as error:
+        return (), (str(error),), ()
+
+
+def lease_end(held: tuple[Lease, ...], nodes: int) -> ends.End:
+    """The nodes' leases as one end: armed where all are, and then until the last of them."""
+    armed = [lease for lease in held if lease.armed and lease.deadline]
+    until = max((lease.deadline for lease in armed if lease.deadline), default=None)
+    if len(armed) == nodes:
+        return ends.End("lease", "armed", until, f"on {nodes} of {nodes}")
+    untold = [lease for lease in held if lease.unknown]
+    if untold or not held:
+        why = untold[0].unknown if untold else "no node could be asked"
+        return ends.End("lease", "UNKNOWN", until, f"on {len(armed)} of {nodes}: {why}")
+    bare = ", ".join(str(lease.rank) for lease in held if not lease.armed)
+    return ends.End("lease", "missing", until, f"on {len(armed)} of {nodes}: not on rank {bare}")
+
+
+def lines(status: Status) -> list[str]:
+    if not status.nodes:
+        return [f"{status.source} {status.fleet}: no node is up, nothing bills by the hour"]
+    out = [f"{status.source} {status.fleet}: {len(status.nodes)} nodes"]
+    out += [f"  {node}" for node in status.nodes]
+    if status.source == "stack":
+        out.append(f"bills       {_bill(status)}")
+        for end in status.ends:
+            at = f"{end.at:%Y-%m-%d %H:%M} UTC" if end.at else ""
+            left = f"({span((end.at - datetime.now(UTC)).total_seconds())} left)" if end.at else ""
+            out.append(f"ends        {end.name:14}{end.state:9}{at} {left}  {end.detail}".rstrip())
+        most = "UNKNOWN" if status.usd_at_most is None else f"${status.usd_at_most:.2f} if nobody touches it again"
+        out.append(f"at most     {most}")
+    out.append(f"trains      {', '.join(status.runs) or ('UNKNOWN' if status.unknown else 'nothing')}")
+    return out + [f"UNKNOWN     {why}" for why in status.unknown]
+
+
+def _bill(status: Status) -> str:
+    if status.usd_per_hour is None:
+        return "price UNKNOWN"
+    since = f" since {status.since:%Y-%m-%d %H:%M} UTC" if status.since else ""
+    spent = "" if status.usd_spent is None else f", ${status.usd_spent:.2f} so far"
+    return f"${status.usd_per_hour:.4f} an hour{since}{spent}"
