@@ -9,6 +9,7 @@ from infra.sandbox.provider import tags
 from infra.sandbox.provider.resources.instance_launch import METADATA
 from infra.sandbox.provider.session import Aws
 from infra.sandbox.provider.values import Props
+from infra.sandbox.provider.waits import or_none
 
 
 def state(aws: Aws, ec2: Any, found: Any, known: Props) -> Props:
@@ -112,7 +113,11 @@ def _volumes(aws: Aws, ec2: Any, found: Any, known: Props) -> Props:
     mappings = {each["Ebs"]["VolumeId"]: each for each in found.get("BlockDeviceMappings", []) if each.get("Ebs")}
     if not mappings:
         return {}
-    volumes = ec2.describe_volumes(VolumeIds=list(mappings))["Volumes"]
+    # While the machine shuts down its volumes go before it does.
+    answer = or_none(lambda: ec2.describe_volumes(VolumeIds=list(mappings)), "InvalidVolume.NotFound")
+    volumes = (answer or {}).get("Volumes", [])
+    if not volumes:
+        return {}
     by_device = {mappings[each["VolumeId"]]["DeviceName"]: each for each in volumes}
     root_name = found.get("RootDeviceName") or next(iter(by_device))
     read: Props = {"ebsBlockDevices": []}
@@ -125,7 +130,7 @@ def _volumes(aws: Aws, ec2: Any, found: Any, known: Props) -> Props:
             read["ebsBlockDevices"].append({**told, "snapshotId": volume["SnapshotId"]})
         else:
             read["ebsBlockDevices"].append(told)
-    if known.get("volumeTags") is not None and volumes:
+    if known.get("volumeTags") is not None:
         told = tags.from_aws(volumes[0].get("Tags"))
         read["volumeTags"] = tags.split(told, aws.settings.default_tags, known["volumeTags"])["tags"]
     return read
