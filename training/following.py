@@ -45,6 +45,7 @@ class Rank:
     said: LogState = field(default_factory=LogState)
     pending: Future[Probe] | None = None
     due: float = 0.0
+    caught_up: bool = False
     shown: set[str] = field(default_factory=set)
 
 
@@ -94,6 +95,7 @@ def took(one: Rank, probe: Probe | FleetError) -> Iterator[Event]:
     at, rank = time(), one.facts.rank
     if isinstance(probe, FleetError):
         first = one.facts.first_failed_at if one.facts.failed_probes else at
+        one.caught_up = True
         one.facts = replace(one.facts, failed_probes=one.facts.failed_probes + 1, first_failed_at=first)
         if one.facts.failed_probes == 1:
             yield Note(utc(at), f"no answer: {probe}", rank)
@@ -112,7 +114,8 @@ def took(one: Rank, probe: Probe | FleetError) -> Iterator[Event]:
     yield from _read(one, probe.data, at)
     was = one.facts
     one.facts = _facts(one, probe, at)
-    if len(probe.data) == LOG_BYTES:
+    one.caught_up = len(probe.data) < LOG_BYTES
+    if not one.caught_up:
         one.due = 0.0
     beat = at + one.skew_s - float(probe.facts.get("beat", 0))
     if probe.facts.get("alive") == "1" and beat > STALE_HEARTBEAT_S and "stale" not in one.shown:

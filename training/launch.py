@@ -14,10 +14,10 @@ from typing import Any
 import yaml
 
 from infra.errors import BadInput, CloudRefused, FleetError
-from training.onnode import OURS, REAP_S, STOP, SUPERVISE
+from training.onnode import BUSY, OURS, REAP_S, STOP, SUPERVISE
 from training.plan import Plan
 from training.readiness import Ready
-from training.remote import Connection, Machines, all_or_raise
+from training.remote import Connection, Machines, Result, all_or_raise
 from training.run import Run, now
 
 START_S = 60.0
@@ -84,6 +84,18 @@ def find_run(machines: Machines, run_id: str) -> Run | None:
     aside = 'aside="broken-$(date +%s)"; mkdir "$aside" && mv rank-* "$aside"; rm -f run.json'
     machines.run(f'cd "$HOME/fleet/runs/{run_id}" 2>/dev/null || exit 0; {aside}', START_S)
     return None
+
+
+def active_runs(machines: Machines) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The runs with a live process on some node, and the nodes that could not be asked, each with why."""
+    answers = machines.run(BUSY, START_S, idempotent=True)
+    found = [
+        line.split(" ", 1)[1] for one in answers.values() if isinstance(one, Result) for line in one.out.splitlines()
+    ]
+    unknown = [
+        f"runs on {machines.node(rank).name}: {one}" for rank, one in answers.items() if isinstance(one, FleetError)
+    ]
+    return tuple(sorted(set(found))), tuple(unknown)
 
 
 def filled(value: Any, base: str, home: str, run_id: str) -> Any:

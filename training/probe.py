@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -92,8 +94,5 @@ def facts(answer: str, offer: OfferedKey) -> HostFacts:
 
 
 def _named(host_key: str) -> OfferedKey:
-    import base64
-    import hashlib
-
     digest = hashlib.sha256(base64.b64decode(host_key.split()[1])).digest()
     return OfferedKey(host_key, "SHA256:" + base64.b64encode(digest).decode().rstrip("="))

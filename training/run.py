@@ -17,7 +17,7 @@ from typing import Any, Literal
 from infra.errors import BadInput
 from training.inventory import Inventory, Node
 
-State = Literal["succeeded", "failed", "stopped", "lost"]
+State = Literal["succeeded", "failed", "stopped", "lost", "running"]
 
 
 @dataclass(frozen=True)
@@ -173,7 +173,7 @@ class Cause:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a run ended; the last event of a watch.
+    """How a run ended, the last event of a watch; or, from a watcher that looked once, how it stands.
 
     first_failed_rank: by time, clocks corrected, and never a rank that only felt another's end.
     exit_codes: rank -> code, None where none was left behind.

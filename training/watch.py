@@ -30,11 +30,14 @@ def watch(
     *,
     every_s: float = 1.0,
     stop_grace_s: int = 30,
+    once: bool = False,
+    ends_ranks: bool = True,
 ) -> Iterator[Event]:
     """Events of `run` until its `Outcome`.
 
     folder: this machine's folder of the run. since: of each rank, the byte of its log from which on events are
-    wanted; by default what the folder's logs already hold is taken as seen.
+    wanted; by default what the folder's logs already hold is taken as seen. once: tells what there is and ends with
+    how the run stands. ends_ranks: whether a failure ends the other ranks; one who only reads leaves them.
     """
     ranks = [resumed(rank, folder / "logs", since) for rank in run.ranks]
     ending_at: float | None = None
@@ -61,7 +64,10 @@ def watch(
         if verdict.done:
             yield outcome(run, ranks, verdict)
             return
-        if verdict.state in ("failed", "lost"):
+        if once and all(one.caught_up for one in ranks):
+            yield outcome(run, ranks, verdict)
+            return
+        if verdict.state in ("failed", "lost") and ends_ranks:
             if told is None:
                 told = verdict
                 ending_at = time.monotonic() + SETTLE_S
@@ -86,6 +92,15 @@ def _is_new(event: Event, seen: set[object]) -> bool:
     return True
 
 
+def watch_once(machines: Machines, run: Run, folder: Path) -> Outcome:
+    """How the run stands, its logs read up to now; nothing is ended."""
+    last = None
+    for last in watch(machines, run, folder, once=True, ends_ranks=False):
+        continue
+    assert isinstance(last, Outcome)
+    return last
+
+
 def offsets(run: Run, folder: Path) -> dict[int, int]:
     """How far each rank's log has been read here."""
     logs = {rank: folder / "logs" / f"rank-{rank}.log" for rank in run.ranks}
@@ -102,7 +117,7 @@ def outcome(run: Run, ranks: list[Rank], verdict: Verdict) -> Outcome:
     at = utc(time.time())
     return Outcome(
         at=at,
-        state=verdict.state or "failed",
+        state=verdict.state or "running",
         started_at=run.started_at,
         ended_at=utc(max(ended)) if ended else at,
         exit_codes={one.facts.rank: one.facts.exit_code for one in ranks},

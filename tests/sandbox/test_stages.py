@@ -17,11 +17,12 @@ import pytest
 import stagehosts
 
 from infra.errors import BadInput, CloudRefused
+from training import inventory
 from training import preflight as preflights
 from training.bootstrap import start, wait_ready
 from training.collect import collect
 from training.job import Job
-from training.launch import find_run, launch, stop
+from training.launch import active_runs, find_run, launch, stop
 from training.plan import Offer, Plan, make_plan
 from training.preflight import preflight
 from training.probe import offered_key, probe
@@ -29,7 +30,7 @@ from training.readiness import Ready
 from training.remote import Machines, NotLetIn, Result, Unreachable
 from training.run import Event, LogLines, Note, Outcome, RankEnded, RankLost, Run, Step, World, new_run_id
 from training.ship import send, ship
-from training.watch import offsets, watch
+from training.watch import offsets, watch, watch_once
 
 TRAINER = Path(__file__).parent / "trainer/swift"
 SOON_S = 20.0
@@ -94,7 +95,7 @@ def test_a_run_is_followed_to_its_end_and_its_output_comes_back(
     assert (outcome.step, outcome.first_loss, outcome.last_loss) == (4, 6.5, 6.25)
     assert [event.step for event in events if isinstance(event, Step)] == [1, 4]
     assert World(events[-1].at, 2).size in {event.size for event in events if isinstance(event, World)}
-    assert left(hosts, run) == []
+    until(lambda: left(hosts, run) == [], "its processes to be gone")
 
     got = collect(machines, run, outcome, tmp_path / "here")
     assert got.verified and got.files == 3  # one random state of each rank, the model of rank 0
@@ -120,6 +121,7 @@ def test_starting_twice_starts_once_and_any_machine_finds_the_run(hosts: stageho
     run = started(machines, "forever")
     pids = {path: path.read_text() for path in hosts.folder.glob(f"host-*/fleet/runs/{run.id}/rank-*/pid")}
     again = launch(machines, plan("forever"), ready(machines), run.id)
+    assert active_runs(machines) == ((run.id,), ())
     assert len(pids) == 2 and {path: path.read_text() for path in pids} == pids
     assert replace(again, started_at=run.started_at) == run
     with Machines(hosts.inventory()) as other:
@@ -257,6 +259,20 @@ def test_a_secret_reaches_the_trainer_and_no_disk(
     cmdlines = [path.read_bytes() for path in Path("/proc").glob("[0-9]*/cmdline")]
     assert not [line for line in cmdlines if b"s3cret" in line]
     stop(machines, run, 0)
+
+
+def test_a_look_tells_how_a_run_stands_and_ends_nothing(
+    hosts: stagehosts.Hosts, machines: Machines, tmp_path: Path
+) -> None:
+    run = started(machines, "fail1")
+    until(lambda: list(hosts.folder.glob(f"host-1/fleet/runs/{run.id}/rank-1/exit_code")), "rank 1's end")
+    until(lambda: watch_once(machines, run, tmp_path / "here").step == 1, "a step")
+    standing = watch_once(machines, run, tmp_path / "here")
+    assert (standing.state, standing.first_failed_rank, standing.exit_codes) == ("failed", 1, {0: None, 1: 1})
+    assert standing.run_dir.endswith("v0-20261124-050000")
+    assert active_runs(machines) == ((run.id,), ())
+    stop(machines, run, 0)
+    assert active_runs(machines) == ((), ())
 
 
 def test_a_command_that_is_not_distributed_runs_on_rank_0_alone(
@@ -490,6 +506,22 @@ def test_a_dropped_connection_is_made_anew_only_for_what_may_run_twice(
     assert machines.run("sleep 1.5", 20, [0], idempotent=True)[0] == Result(0, "", "")
     threading.Timer(0.7, lambda: hosts.drop(hosts.hosts[0])).start()
     assert isinstance(machines.run("sleep 1.5", 20, [0])[0], Unreachable)
+
+
+def test_this_machine_is_a_fleet_of_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    home = tmp_path / "home"
+    stagehosts.swift_env(home, TRAINER)
+    monkeypatch.setenv("HOME", str(home))
+    with Machines(inventory.local()) as machines:
+        made = replace(plan(), offer=Offer("this machine", 1, 0))
+        run = launch(machines, made, ready(machines), new_run_id())
+        _, outcome = followed(machines, run, tmp_path / "here", since={})
+        assert (outcome.state, outcome.world_size, outcome.last_loss) == ("succeeded", 1, 6.25)
+        assert collect(machines, run, outcome, tmp_path / "here").files == 2
+        run = launch(machines, replace(made, args={**made.args, "model": "stubborn"}), ready(machines), new_run_id())
+        folder = home / f"fleet/runs/{run.id}/rank-0"
+        until(lambda: len(stagehosts.pids_under(folder)) >= 2, "a worker")
+        assert stop(machines, run, grace_s=0) == {} and stagehosts.pids_under(folder) == []
 
 
 def test_log_lines_of_every_rank_are_told(machines: Machines, tmp_path: Path) -> None:
