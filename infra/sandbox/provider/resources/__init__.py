@@ -10,7 +10,8 @@ from infra.sandbox.provider.resources.keys import KeyPair
 from infra.sandbox.provider.resources.network import InternetGateway, Subnet, Vpc
 from infra.sandbox.provider.resources.routes import Route, RouteTable, RouteTableAssociation
 from infra.sandbox.provider.resources.schedule import Schedule
-from infra.sandbox.provider.resources.storage import AccessPoint, FileSystem, FileSystemPolicy, MountTarget
+from infra.sandbox.provider.resources.storage import FileSystem, MountTarget
+from infra.sandbox.provider.resources.storage_access import AccessPoint, FileSystemPolicy
 
 RESOURCES: dict[str, Resource] = {
     resource.type.token: resource
