@@ -89,13 +89,14 @@ def find_run(machines: Machines, run_id: str) -> Run | None:
 def active_runs(machines: Machines) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """The runs with a live process on some node, and the nodes that could not be asked, each with why."""
     answers = machines.run(BUSY, START_S, idempotent=True)
-    found = [
-        line.split(" ", 1)[1] for one in answers.values() if isinstance(one, Result) for line in one.out.splitlines()
-    ]
-    unknown = [
-        f"runs on {machines.node(rank).name}: {one}" for rank, one in answers.items() if isinstance(one, FleetError)
-    ]
-    return tuple(sorted(set(found))), tuple(unknown)
+    found: set[str] = set()
+    unknown = []
+    for rank, one in answers.items():
+        if isinstance(one, Result):
+            found |= {line.removeprefix("busy ") for line in one.out.splitlines()}
+        else:
+            unknown.append(f"runs on {machines.node(rank).name}: {one}")
+    return tuple(sorted(found)), tuple(unknown)
 
 
 def filled(value: Any, base: str, home: str, run_id: str) -> Any:

@@ -94,9 +94,7 @@ def _is_new(event: Event, seen: set[object]) -> bool:
 
 def watch_once(machines: Machines, run: Run, folder: Path) -> Outcome:
     """How the run stands, its logs read up to now; nothing is ended."""
-    last = None
-    for last in watch(machines, run, folder, once=True, ends_ranks=False):
-        continue
+    *_, last = watch(machines, run, folder, once=True, ends_ranks=False)
     assert isinstance(last, Outcome)
     return last
 

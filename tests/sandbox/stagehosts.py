@@ -42,7 +42,8 @@ class Hosts:
     def __init__(self, folder: Path, count: int) -> None:
         self.folder = folder
         self.loop = asyncio.new_event_loop()
-        threading.Thread(target=self.loop.run_forever, daemon=True).start()
+        self.thread = threading.Thread(target=self.loop.run_forever, daemon=True)
+        self.thread.start()
         key = asyncssh.generate_private_key("ssh-ed25519")
         self.key_file = folder / "key"
         key.write_private_key(self.key_file)
@@ -92,6 +93,7 @@ class Hosts:
             self.cut(host)
         self._do(self._ended())
         self.loop.call_soon_threadsafe(self.loop.stop)
+        self.thread.join(5)
 
     async def _listen(self, host: Host) -> None:
         async def process(request: asyncssh.SSHServerProcess) -> None:
@@ -135,9 +137,12 @@ class Hosts:
 
     async def _ended(self) -> None:
         tasks = asyncio.all_tasks() - {asyncio.current_task()}
-        for task in tasks:
-            task.cancel()
-        await asyncio.wait(tasks, timeout=5) if tasks else None
+        if tasks:
+            _, late = await asyncio.wait(tasks, timeout=2)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
+        await asyncio.sleep(0)  # closed pipes are told on the next turn
 
     def _do(self, coroutine: object) -> None:
         asyncio.run_coroutine_threadsafe(coroutine, self.loop).result(20)  # type: ignore[arg-type]

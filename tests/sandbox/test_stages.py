@@ -230,11 +230,13 @@ def test_a_connection_that_drops_costs_a_note_and_no_run(
 ) -> None:
     run = started(machines, "forever")
     events: list[Event] = []
+    stopping = threading.Timer(0.5, lambda: stop(machines, run, 0))
     for event in watch(machines, run, tmp_path, every_s=0.1, stop_grace_s=1):
         events.append(event)
         if isinstance(event, Step):
             hosts.drop(hosts.hosts[0])
-            threading.Timer(0.5, lambda: stop(machines, run, 0)).start()
+            stopping.start()
+    stopping.join()
     assert isinstance(events[-1], Outcome) and events[-1].state == "stopped"
     assert not [event for event in events if isinstance(event, RankLost)]
     assert {event.rank for event in events if isinstance(event, RankEnded)} == {0, 1}
