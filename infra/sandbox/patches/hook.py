@@ -8,6 +8,6 @@ from typing import Any
 replaced: list[str] = []
 
 
-def replace(owner: Any, name: str, function: Callable[..., Any]) -> None:
+def replace(owner: Any, name: str, function: Callable[..., Any] | property) -> None:
     replaced.append(f"{owner.__name__}.{name}")
     setattr(owner, name, function)

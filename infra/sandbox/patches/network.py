@@ -6,6 +6,7 @@ from typing import Any
 
 from moto.ec2.exceptions import DependencyViolationError, InvalidSecurityGroupRuleIdNotFoundError
 from moto.ec2.models import EC2Backend
+from moto.ec2.models.security_groups import SecurityGroupRule
 
 from infra.sandbox.patches.hook import replace
 
@@ -16,8 +17,14 @@ _delete_security_group = EC2Backend.delete_security_group
 
 def install() -> None:
     replace(EC2Backend, "modify_security_group_rules", modify_security_group_rules)
+    replace(SecurityGroupRule, "description", property(description))
     replace(EC2Backend, "delete_subnet", delete_subnet)
     replace(EC2Backend, "delete_security_group", delete_security_group)
+
+
+def description(self: SecurityGroupRule) -> str | None:
+    """moto keeps what a rule was given for a referenced group, and shows it for address ranges only."""
+    return self.ip_range.get("Description") or self.source_group.get("Description")
 
 
 def modify_security_group_rules(self: EC2Backend, group_id: str, rules: dict[str, dict[str, Any]]) -> None:
@@ -34,7 +41,7 @@ def modify_security_group_rules(self: EC2Backend, group_id: str, rules: dict[str
         if portless:
             rule.from_port = rule.to_port = None
         if source := new.get("ReferencedGroupId"):
-            rule.source_group = {"GroupId": source, "UserId": self.account_id}
+            rule.source_group = {"GroupId": source, "UserId": self.account_id, "Description": new.get("Description")}
             rule.ip_range.pop("CidrIp", None)
         elif new.get("CidrIpv4"):
             rule.source_group = {}

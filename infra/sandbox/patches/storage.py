@@ -16,6 +16,7 @@ from infra.sandbox.patches.hook import replace
 def install() -> None:
     replace(EFSResponse, "update_file_system", update_file_system)
     replace(EFSResponse, "put_backup_policy", put_backup_policy)
+    replace(EFSResponse, "delete_file_system_policy", delete_file_system_policy)
 
 
 def update_file_system(self: EFSResponse) -> Any:
@@ -34,6 +35,14 @@ def put_backup_policy(self: EFSResponse) -> Any:
     system._backup = policy.get("Status") in ("ENABLED", "ENABLING")
     shown = {"Status": "ENABLED" if system._backup else "DISABLED"}
     return json.dumps({"BackupPolicy": shown}), {"Content-Type": "application/json"}
+
+
+def delete_file_system_policy(self: EFSResponse) -> Any:
+    """https://docs.aws.amazon.com/efs/latest/ug/API_DeleteFileSystemPolicy.html"""
+    file_system = self._get_param("FileSystemId")
+    self.efs_backend.describe_file_systems(file_system_id=file_system)  # answers FileSystemNotFound where there is none
+    self.efs_backend.put_file_system_policy(file_system, "", False)
+    return "", {"Content-Type": "application/json"}
 
 
 @dataclass(frozen=True)

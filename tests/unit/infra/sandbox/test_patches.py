@@ -307,6 +307,26 @@ def test_a_file_system_is_updated_and_backed_up(aws: Aws) -> None:
     assert aws.efs.describe_backup_policy(FileSystemId=fs)["BackupPolicy"]["Status"] == "ENABLED"
 
 
+def test_the_policy_of_a_file_system_is_deleted(aws: Aws) -> None:
+    fs = aws.efs.create_file_system(CreationToken="policy")["FileSystemId"]
+    aws.efs.put_file_system_policy(FileSystemId=fs, Policy="{}")
+    aws.efs.delete_file_system_policy(FileSystemId=fs)
+    with pytest.raises(ClientError) as error:
+        aws.efs.describe_file_system_policy(FileSystemId=fs)
+    assert refusal(error).startswith("PolicyNotFound")
+
+
+def test_a_rule_for_a_group_keeps_its_description(aws: Aws) -> None:
+    vpc = aws.ec2.create_vpc(CidrBlock="10.9.0.0/16")["Vpc"]["VpcId"]
+    group = aws.ec2.create_security_group(GroupName="g", Description="d", VpcId=vpc)["GroupId"]
+    pair = {"GroupId": group, "Description": "among themselves"}
+    aws.ec2.authorize_security_group_ingress(
+        GroupId=group, IpPermissions=[{"IpProtocol": "-1", "UserIdGroupPairs": [pair]}]
+    )
+    rules = aws.ec2.describe_security_group_rules(Filters=[{"Name": "group-id", "Values": [group]}])
+    assert "among themselves" in [rule.get("Description") for rule in rules["SecurityGroupRules"]]
+
+
 def test_the_tags_of_an_instance_profile_are_listed(aws: Aws) -> None:
     aws.iam.create_instance_profile(InstanceProfileName="tagged", Tags=[{"Key": "a", "Value": "b"}])
     assert aws.iam.list_instance_profile_tags(InstanceProfileName="tagged")["Tags"] == [{"Key": "a", "Value": "b"}]
