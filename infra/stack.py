@@ -35,6 +35,11 @@ class Change:
     state: str
     message: str = ""
 
+    @property
+    def of_aws(self) -> bool:
+        """Whether it is a thing in the cloud; components, providers and the stack itself are Pulumi's own."""
+        return not self.kind.startswith(("infra:", "pulumi:", "providers:"))
+
 
 @dataclass(frozen=True)
 class NodeOutput:
@@ -129,7 +134,7 @@ class FleetStack:
 
         def count(change: Change) -> None:
             nonlocal removed
-            removed += change.op == "delete" and change.state == "done"
+            removed += change.op == "delete" and change.state == "done" and change.of_aws
             on_change(change)
 
         self._run(

@@ -70,10 +70,16 @@ make_environment() {
     echo "$env holds this lock already"
     return 10
   fi
+  if [ -x "$env/bin/swift" ] && [ ! -e "$env/.lock" ] && [ ! -e "$env/.making" ]; then
+    echo "$env was made by hand: used as it is"
+    return 10
+  fi
+  mkdir -p "$env" && touch "$env/.making"
   "$UV" venv --quiet --allow-existing --python 3.12 "$env" ||
     "$UV" venv --quiet --allow-existing --python 3.11 "$env" || return
   "$UV" pip sync --quiet --python "$env/bin/python" "$lock" || return
   echo "$sum" > "$env/.lock"
+  rm "$env/.making"
 }
 
 mount_shared() {
@@ -101,9 +107,10 @@ facts = {key: meta.version(name) for key, name in wanted.items()}
 swift = home / "swift-env/bin/swift"
 if not os.access(swift, os.X_OK):
     sys.exit(f"{swift} is missing")
+lock = home / "swift-env/.lock"
 facts |= {
     "python": platform.python_version(),
-    "lock": (home / "swift-env/.lock").read_text().strip(),
+    "lock": lock.read_text().strip() if lock.exists() else "by hand",
     "freeze_sha256": hashlib.sha256("\n".join(names).encode()).hexdigest(),
     "swift": str(swift),
     "shared_path": os.path.realpath(sys.argv[1]) if os.path.isdir(sys.argv[1]) else "",

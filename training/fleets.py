@@ -6,6 +6,7 @@ an `Offer`, its outputs an `Inventory`.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -19,7 +20,7 @@ from training.plan import Offer
 
 if TYPE_CHECKING:
     from infra.cost import HourlyCost
-    from infra.stack import FleetStack, Outputs, Teardown
+    from infra.stack import Change, FleetStack, Outputs, Teardown
 
 #: What an `up` or a `down` tells while it works: a short line, such as "node-000 created" or "12 of 24 resources".
 Say = Callable[[str], None]
@@ -37,7 +38,11 @@ class Fleet(Protocol):
 
     def offer(self) -> Offer: ...
 
-    def is_up(self) -> bool: ...
+    def is_up(self) -> bool:
+        """Whether anything of it runs, and so bills."""
+
+    def is_whole(self) -> bool:
+        """Whether each of its nodes runs and is known."""
 
     def up(self, say: Say = _quiet) -> Inventory: ...
 
@@ -94,10 +99,16 @@ class StackFleet:
 
         return any(True for _ in sweep.instances(self.stack.cloud, self.name))
 
+    def is_whole(self) -> bool:
+        from infra import sweep
+
+        alive = {one.id for one in sweep.instances(self.stack.cloud, self.name)}
+        outputs = self.stack.outputs() if alive else None
+        known = {node.id for node in outputs.nodes} if outputs else set()
+        return bool(known) and known == alive and len(known) == self.stack.config.nodes
+
     def up(self, say: Say = _quiet) -> Inventory:
-        total = _Counter(say, sum(n for op, n in self.stack.preview().items() if op != "same"))
-        outputs = self.stack.up(total.on_change)
-        return self._inventory(outputs, say)
+        return self._inventory(self.stack.up(_Counter(say).on_change), say)
 
     def inventory(self) -> Inventory:
         if not self.is_up():
@@ -174,6 +185,9 @@ class HostsFleet:
     def is_up(self) -> bool:
         return True
 
+    def is_whole(self) -> bool:
+        return True
+
     def up(self, say: Say = _quiet) -> Inventory:
         return self.inventory()
 
@@ -198,6 +212,9 @@ class LocalFleet:
         return Offer("this machine", 1, self._gpus())
 
     def is_up(self) -> bool:
+        return True
+
+    def is_whole(self) -> bool:
         return True
 
     def up(self, say: Say = _quiet) -> Inventory:
@@ -243,20 +260,17 @@ def environment_for(root: Path, stack: str) -> dict[str, str]:
 
 
 class _Counter:
-    """The engine's steps as "12 of 24 resources  node-000"."""
+    """The engine's steps as "12 created: node-000"; what is only Pulumi's (components, the stack) isn't counted."""
 
-    def __init__(self, say: Say, total: int | None = None) -> None:
-        self.say, self.total, self.done = say, total, 0
+    VERBS = {"create": "created", "update": "updated", "delete": "deleted", "replace": "replaced", "read": "read"}
 
-    def on_change(self, change: object) -> None:
-        from infra.stack import Change
+    def __init__(self, say: Say) -> None:
+        self.say = say
+        self.done: Counter[str] = Counter()
 
-        assert isinstance(change, Change)
-        if change.op == "same" or change.op == "say":
-            return
+    def on_change(self, change: Change) -> None:
         if change.op in ("terminate", "sweep", "repair"):
             self.say(f"{change.op} {change.name} {change.message}".strip())
-        elif change.state == "done":
-            self.done += 1
-            of = f"{self.done} of {self.total}" if self.total else f"{self.done}"
-            self.say(f"{of} resources  {change.name}")
+        elif change.op in self.VERBS and change.state == "done" and change.of_aws:
+            self.done[change.op] += 1
+            self.say(f"{self.done[change.op]} {self.VERBS[change.op]}: {change.name}")

@@ -99,7 +99,8 @@ def carry_out(line: Line, plan: Plan | None, fleet: Fleet) -> Receipt:
 def _up(line: Line, fleet: Fleet) -> Inventory:
     with line.stage("up") as telling:
         try:
-            inventory = fleet.up(telling.say)
+            # A fleet that is whole is used as it is: an update under a run could stop what trains.
+            inventory = fleet.inventory() if fleet.is_whole() else fleet.up(telling.say)
         except CloudRefused as error:
             if line.request.fleet_was_up:
                 raise

@@ -26,6 +26,10 @@ DATA_ARGS = ("dataset", "val_dataset", "cached_dataset", "cached_val_dataset")
 FOLDER_ARGS = ("model", "ref_model", "reward_model", "teacher_model", "adapters", "resume_from_checkpoint")
 
 
+#: Commands that write a run's folder; the others (infer, deploy, eval, ...) know no output_dir (ms-swift 4.6).
+SAVING_COMMANDS = {"sft", "pt", "rlhf", "export", "merge-lora", "sample"}
+
+
 @dataclass(frozen=True)
 class Offer:
     """What a fleet would be, before it exists.
@@ -125,7 +129,8 @@ def make_plan(job: Job, job_file: Path, offer: Offer, *, lines: Mapping[str, int
         args[name] = placed if isinstance(value, list) else (placed[0] if placed else value)
     if problems:
         raise BadInput("\n".join(problems))
-    args["output_dir"] = _output_dir(str(job.args.get("output_dir", "output")))
+    if "output_dir" in job.args or job.command in SAVING_COMMANDS:
+        args["output_dir"] = _output_dir(str(job.args.get("output_dir", "output")))
     if job.nproc_per_node and offer.gpus_per_node and job.nproc_per_node > offer.gpus_per_node:
         raise BadInput(
             f"nproc_per_node {job.nproc_per_node} is more than the {offer.gpus_per_node} GPUs of a node",

@@ -17,7 +17,9 @@ def lines(plan: Plan, fleet: Fleet, is_up: bool) -> list[str]:
     gpus = f"{offer.nodes} x {offer.gpus_per_node} GPUs" if offer.gpus_per_node else f"{offer.nodes} nodes, no GPU"
     out = [f"{job.trainer} {job.command}  {job.args.get('model', '')}  {gpus}  {plan.job_file}", ""]
     out.append(f"fleet    {offer.instance_type} x {offer.nodes}   {_state(fleet, is_up)}")
-    out.append(f"cost     {_cost(plan, fleet)}")
+    out += [
+        f"{'cost' if first else '':9}{line}" for first, line in zip((True, False), _cost(plan, fleet), strict=False)
+    ]
     if offer.lifetime and not is_up:
         ends = now() + offer.lifetime
         out.append(
@@ -81,14 +83,14 @@ def _state(fleet: Fleet, is_up: bool) -> str:
     )
 
 
-def _cost(plan: Plan, fleet: Fleet) -> str:
+def _cost(plan: Plan, fleet: Fleet) -> list[str]:
     offer = plan.offer
     if not isinstance(fleet, StackFleet):
-        return "none of ours"
+        return ["none of ours"]
     cost = fleet.hourly_cost()
     if cost.total is None or offer.usd_per_hour is None:
-        return f"unknown: {cost.unknown}"
+        return [f"unknown: {cost.unknown}"]
     parts = " · ".join(f"{name} ${usd:.4f}" for name, usd in cost.parts.items())
-    by_use = f"   not counted: {', '.join(cost.by_use)}" if cost.by_use else ""
-    most = f"to its deadline ${offer.most_usd:.2f}" if offer.most_usd is not None else ""
-    return f"${offer.usd_per_hour:.4f} an hour ({parts})   {most}   {cost.source}{by_use}"
+    most = f", ${offer.most_usd:.2f} to its deadline" if offer.most_usd is not None else ""
+    by_use = f"; not counted: {', '.join(cost.by_use)}" if cost.by_use else ""
+    return [f"${offer.usd_per_hour:.4f} an hour{most}", f"{parts}   {cost.source}{by_use}"]

@@ -156,7 +156,7 @@ def lines(receipt: Receipt) -> list[str]:
         removed = f"{receipt.resources_removed} resources removed, then asked AWS:"
         out.append(f"{'teardown':17}{removed}")
         for one in receipt.proof:
-            out.append(f"{'':17}{one.asked:58}{', '.join(one.found) or 'none'}")
+            out.append(f"{'':17}{one.asked:66}{', '.join(one.found) or 'none'}")
     return out
 
 

@@ -4,11 +4,12 @@ the host's authorized_keys."""
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import asyncssh
 
@@ -78,17 +79,15 @@ class Door:
         child_ends = (child_in, child_out, child_err)
         child = await _spawn(command, environment, self.home, child_ends, close=child_ends)
         process.set_redirect_pid(child.pid)
+        feeding = asyncio.ensure_future(_feed(process.stdin, os.fdopen(ours_in, "wb", 0)))
         try:
-            stdin, stdout, stderr = (
-                os.fdopen(ours_in, "wb", 0),
-                os.fdopen(ours_out, "rb", 0),
-                os.fdopen(ours_err, "rb", 0),
-            )
-            await process.redirect(stdin, stdout, stderr)
+            await process.redirect(stdout=os.fdopen(ours_out, "rb", 0), stderr=os.fdopen(ours_err, "rb", 0))
             await process.stdout.drain()
             await process.stderr.drain()
         except (OSError, asyncssh.Error):
             return  # the connection is gone; the process may live on
+        finally:
+            feeding.cancel()
         _report(process, await child.wait())
 
     async def _in_terminal(
@@ -183,6 +182,19 @@ async def _spawn(
     finally:
         for fd in close:
             os.close(fd)
+
+
+async def _feed(source: asyncssh.SSHReader[bytes], pipe: IO[bytes]) -> None:
+    """What the client sends, at the pace of the reader, then the end. asyncssh's own redirect of stdin drops, at the
+    end of input, what its pipe has not taken yet."""
+    loop = asyncio.get_running_loop()
+    transport, protocol = await loop.connect_write_pipe(lambda: asyncio.streams.FlowControlMixin(loop=loop), pipe)
+    sink = asyncio.StreamWriter(transport, protocol, None, loop)
+    with contextlib.suppress(BrokenPipeError, ConnectionResetError, asyncssh.Error):
+        while piece := await source.read(1 << 16):
+            sink.write(piece)
+            await sink.drain()
+    sink.close()
 
 
 def _report(process: asyncssh.SSHServerProcess[Any], code: int) -> None:

@@ -79,7 +79,7 @@ def down(stack: str | None, as_json: bool) -> None:
     swept = f", {len(teardown.swept)} that no state file knew" if teardown.swept else ""
     click.echo(f"{teardown.resources} resources removed{swept}; then asked AWS:")
     for answer in teardown.answers:
-        click.echo(f"  {answer.asked:60}{', '.join(thing.id for thing in answer.found) or 'none'}")
+        click.echo(f"  {answer.asked:66}{', '.join(thing.id for thing in answer.found) or 'none'}")
 
 
 @click.command()

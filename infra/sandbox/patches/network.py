@@ -41,7 +41,9 @@ def modify_security_group_rules(self: EC2Backend, group_id: str, rules: dict[str
         if portless:
             rule.from_port = rule.to_port = None
         if source := new.get("ReferencedGroupId"):
-            rule.source_group = {"GroupId": source, "UserId": self.account_id, "Description": new.get("Description")}
+            rule.source_group = {"GroupId": source, "UserId": self.account_id}
+            if text := new.get("Description"):
+                rule.source_group["Description"] = text
             rule.ip_range.pop("CidrIp", None)
         elif new.get("CidrIpv4"):
             rule.source_group = {}
