@@ -29,6 +29,8 @@ class _Lines(yaml.SafeLoader):
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
         lines: dict[str, int] = {}
         for key, _ in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                continue  # SafeLoader says what is wrong with it
             if key.value in lines:
                 raise yaml.constructor.ConstructorError(None, None, f"{key.value} is written twice", key.start_mark)
             lines[key.value] = key.start_mark.line + 1
@@ -54,14 +56,16 @@ def read_yaml(path: Path) -> tuple[dict[str, Any], dict[str, int]]:
         raise BadInput("no such file", where=str(path), do="Check the path.") from error
     except (OSError, UnicodeDecodeError) as error:
         raise BadInput(f"can't be read: {error}", where=str(path), do="Check the file.") from error
-    loader = _Lines(text)
     try:
+        loader = _Lines(text)
         data = loader.get_single_data()
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise BadInput(f"not YAML: {error.problem}", where=f"{path}:{line}", do="Correct that line.") from error
-    finally:
-        loader.dispose()
+    except yaml.reader.ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        what = f"the character {chr(error.character)!r} is not allowed in YAML"
+        raise BadInput(what, where=f"{path}:{line}", do="Take it out.") from error
     if data is None:
         data = {}
     if not isinstance(data, dict):
