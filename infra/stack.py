@@ -126,10 +126,10 @@ class FleetStack:
         Raises CloudRefused where something is left or where the cloud could not be asked.
         """
         # Terminate first, clean up after: money stops before the engine takes its locks and reads its state.
-        running = list(sweep.instances(self.cloud, self.name))
+        running = sweep.live(self.cloud, self.name)
         if running:
             on_change(Change("terminate", "ec2:Instance", f"{len(running)} nodes", "started"))
-            self.cloud.client("ec2").terminate_instances(InstanceIds=[one.id for one in running])
+            sweep.terminate(self.cloud, list(running))
         removed = 0
 
         def count(change: Change) -> None:
@@ -167,7 +167,7 @@ class FleetStack:
         for stray in nodes:
             on_change(Change("sweep", stray.kind, stray.id, "started", "created, never recorded"))
         if nodes:
-            self.cloud.client("ec2").terminate_instances(InstanceIds=[stray.id for stray in nodes])
+            sweep.terminate(self.cloud, [stray.id for stray in nodes])
         return True
 
     def _nodes_are_gone(self) -> bool:
@@ -175,7 +175,7 @@ class FleetStack:
         up = self.outputs()
         if up is None:
             return False
-        alive = {one.id for one in sweep.instances(self.cloud, self.name)}
+        alive = sweep.live(self.cloud, self.name)
         return any(node.id not in alive for node in up.nodes)
 
     def _run(self, act: Callable[[automation.Stack], T], create: bool = True) -> T:
@@ -302,7 +302,13 @@ def _translated(error: Exception, stack: str) -> CloudRefused | BadInput:
         )
     if "passphrase must be set" in text:
         return BadInput("its secrets need a passphrase", where=f"stack {stack}", do="Set PULUMI_CONFIG_PASSPHRASE.")
-    found = [line.split("error:", 1)[1].strip() for line in text.splitlines() if re.match(r"\s*error:", line)]
+    if "PULUMI_ACCESS_TOKEN" in text:
+        return BadInput(
+            "Pulumi doesn't know where to keep its state",
+            where=f"stack {stack}",
+            do="pulumi login, with an account, s3://BUCKET or file://FOLDER.",
+        )
+    found = re.findall(r"^(?:\s*stderr:)?\s*error: (.*\S)", text, re.MULTILINE)
     said = [line for line in dict.fromkeys(found) if line not in ("update failed", "preview failed", "destroy failed")]
     shown = "; ".join(said[:3]) or (text.strip().splitlines() or ["no message"])[-1].strip()
     kind = BadInput if "swift-fleet:" in shown and "unknown" in shown else CloudRefused

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from infra.cloud import Cloud, refused
 from infra.errors import CloudRefused
@@ -26,11 +27,33 @@ class Thing:
 
 
 @dataclass(frozen=True)
+class Node:
+    """A machine that bills: its state, type, and when AWS launched it (UTC)."""
+
+    id: str
+    state: str
+    instance_type: str
+    launched_at: datetime
+
+
+@dataclass(frozen=True)
 class Answer:
     """One question to the cloud and its answer: `asked` "DescribeVpcs tag:swift-fleet:stack=dev" -> `found`."""
 
     asked: str
     found: tuple[Thing, ...]
+
+
+def live(cloud: Cloud, stack: str) -> dict[str, Node]:
+    """The stack's machines that bill, by id. Raises CloudRefused where AWS can't be asked."""
+    with _translated():
+        return {one.id: one for one in _live(cloud, stack)}
+
+
+def terminate(cloud: Cloud, ids: list[str]) -> None:
+    """Asks AWS to terminate, and doesn't wait."""
+    with _translated():
+        cloud.client("ec2").terminate_instances(InstanceIds=ids)
 
 
 def look(cloud: Cloud, stack: str) -> list[Answer]:
@@ -78,11 +101,17 @@ def _pages(cloud: Cloud, service: str, call: str, key: str, **arguments: object)
         yield from page[key]
 
 
-def instances(cloud: Cloud, stack: str) -> Iterator[Thing]:
-    live = {"Name": "instance-state-name", "Values": ["pending", "running", "stopping", "stopped", "shutting-down"]}
-    for group in _pages(cloud, "ec2", "describe_instances", "Reservations", Filters=[*_tagged(stack), live]):
+def _live(cloud: Cloud, stack: str) -> Iterator[Node]:
+    states = {"Name": "instance-state-name", "Values": ["pending", "running", "stopping", "stopped", "shutting-down"]}
+    for group in _pages(cloud, "ec2", "describe_instances", "Reservations", Filters=[*_tagged(stack), states]):
         for one in group["Instances"]:
-            yield Thing("instance", one["InstanceId"], f"{one['State']['Name']} {one['InstanceType']}")
+            launched_at = one["LaunchTime"].astimezone(UTC)
+            yield Node(one["InstanceId"], one["State"]["Name"], one["InstanceType"], launched_at)
+
+
+def _instances(cloud: Cloud, stack: str) -> Iterator[Thing]:
+    for node in _live(cloud, stack):
+        yield Thing("instance", node.id, f"{node.state} {node.instance_type}")
 
 
 def _end_instances(cloud: Cloud, things: list[Thing]) -> None:
@@ -259,7 +288,7 @@ def _is_ours(tags: list[dict[str, str]], stack: str) -> bool:
 
 #: Each kind: how it is asked for, who finds it, who ends it; in the order in which they can go.
 KINDS: tuple[tuple[str, Callable[[Cloud, str], Iterator[Thing]], Callable[[Cloud, list[Thing]], None]], ...] = (
-    ("ec2 DescribeInstances {tag}", instances, _end_instances),
+    ("ec2 DescribeInstances {tag}", _instances, _end_instances),
     ("scheduler ListSchedules {stack}", _schedules, _end_schedules),
     ("ec2 DescribeVolumes {tag}", _volumes, _end_volumes),
     ("efs DescribeFileSystems {tag}", _file_systems, _end_file_systems),

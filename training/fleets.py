@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import datetime
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from infra.errors import BadInput
 from training import hosts as own
@@ -20,6 +21,7 @@ from training.plan import Offer
 
 if TYPE_CHECKING:
     from infra.cost import HourlyCost
+    from infra.settings import StackConfig
     from infra.stack import Change, FleetStack, Outputs, Teardown
 
 #: What an `up` or a `down` tells while it works: a short line, such as "node-000 created" or "12 of 24 resources".
@@ -63,25 +65,34 @@ class StackFleet:
     name: str
     key: Path | None = None
     source: Source = "stack"
-    _stack: FleetStack | None = None
+
+    @cached_property
+    def stack(self) -> FleetStack:
+        """Where it can be acted on: of a sandbox stack the cloud runs from here on."""
+        from infra.stack import FleetStack
+
+        return FleetStack(self.root, self.name, environment_for(self.root, self.name))
 
     @property
-    def stack(self) -> FleetStack:
-        if self._stack is None:
-            from infra.stack import FleetStack
+    def config(self) -> StackConfig:
+        """The stack file, read with nothing started and nobody asked."""
+        return self._file[0]
 
-            self._stack = FleetStack(self.root, self.name, environment_for(self.root, self.name))
-        return self._stack
+    @cached_property
+    def _file(self) -> tuple[StackConfig, dict[str, Any]]:
+        from infra.settings import load_stack
+
+        return load_stack(self.root, self.name)
 
     def hourly_cost(self) -> HourlyCost:
         from infra.cost import hourly_cost
 
-        return hourly_cost(self.stack.config, self.stack.cloud.region)
+        return hourly_cost(self.config, str(self._file[1].get("aws:region")))
 
     def offer(self) -> Offer:
         from infra.catalog import catalog
 
-        config = self.stack.config
+        config = self.config
         kind = catalog().types[config.instance_type]
         cost = self.hourly_cost()
         return Offer(
@@ -97,15 +108,15 @@ class StackFleet:
     def is_up(self) -> bool:
         from infra import sweep
 
-        return any(True for _ in sweep.instances(self.stack.cloud, self.name))
+        return bool(sweep.live(self.stack.cloud, self.name))
 
     def is_whole(self) -> bool:
         from infra import sweep
 
-        alive = {one.id for one in sweep.instances(self.stack.cloud, self.name)}
+        alive = sweep.live(self.stack.cloud, self.name)
         outputs = self.stack.outputs() if alive else None
         known = {node.id for node in outputs.nodes} if outputs else set()
-        return bool(known) and known == alive and len(known) == self.stack.config.nodes
+        return bool(known) and known == set(alive) and len(known) == self.config.nodes
 
     def up(self, say: Say = _quiet) -> Inventory:
         return self._inventory(self.stack.up(_Counter(say).on_change), say)
@@ -126,12 +137,9 @@ class StackFleet:
 
     def billing_since(self) -> datetime | None:
         """When AWS launched the oldest node that still runs."""
-        filters = [{"Name": "tag:swift-fleet:stack", "Values": [self.name]}]
-        groups = self.stack.cloud.client("ec2").describe_instances(Filters=filters)["Reservations"]
-        times = [
-            one["LaunchTime"] for group in groups for one in group["Instances"] if one["State"]["Name"] != "terminated"
-        ]
-        return min(times).astimezone(UTC) if times else None
+        from infra import sweep
+
+        return min((node.launched_at for node in sweep.live(self.stack.cloud, self.name).values()), default=None)
 
     def _inventory(self, outputs: Outputs, say: Say) -> Inventory:
         from infra.access import key_file

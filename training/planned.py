@@ -64,7 +64,7 @@ def notes(plan: Plan, fleet: Fleet) -> list[str]:
     if plan.world_size > 1 and not plan.offer.gpus_per_node and args.get("ddp_backend") != "gloo":
         out.append("args.ddp_backend is not gloo: without GPUs the ranks would train apart, unnoticed")
     if plan.nnodes > 1 and isinstance(fleet, StackFleet):
-        if not fleet.stack.config.shared_files:
+        if not fleet.config.shared_files:
             out.append(
                 "sharedFiles is off: each node keeps its own output; rank 0's is fetched, and what only others have"
             )

@@ -44,26 +44,25 @@ def look(fleet: Fleet) -> Status:
             running, unknown = active_runs(machines)
         return Status(fleet.source, fleet.name, names, runs=running, unknown=unknown)
     cloud = fleet.stack.cloud
-    things = list(sweep.instances(cloud, fleet.name))
-    if not things:
+    nodes = sweep.live(cloud, fleet.name)
+    if not nodes:
         return Status("stack", fleet.name, ())
-    ids = {thing.id for thing in things}
     running, unknown, held = _on_nodes(fleet)
-    all_ends = (lease_end(held, len(things)), ends.aws_schedule(cloud, fleet.name, ids))
-    since, price = fleet.billing_since(), fleet.offer().usd_per_hour
+    all_ends = (lease_end(held, len(nodes)), ends.aws_schedule(cloud, fleet.name, set(nodes)))
+    since, price = min(node.launched_at for node in nodes.values()), fleet.offer().usd_per_hour
     status = Status(
         "stack",
         fleet.name,
-        tuple(f"{thing.id} {thing.detail}" for thing in things),
+        tuple(f"{node.id} {node.state} {node.instance_type}" for node in nodes.values()),
         since=since,
         usd_per_hour=price,
-        usd_spent=None if price is None or since is None else price * (now() - since).total_seconds() / 3600,
+        usd_spent=None if price is None else price * (now() - since).total_seconds() / 3600,
         ends=all_ends,
         runs=running,
         unknown=unknown,
     )
     last = max((end.at for end in all_ends if end.state == "armed" and end.at), default=None)
-    if price is None or since is None or last is None:
+    if price is None or last is None:
         return status
     return Status(**{**status.__dict__, "usd_at_most": price * (last - since).total_seconds() / 3600})
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from infra.errors import BadInput
+from infra.errors import BadInput, CloudRefused
 from training.cli import options
 
 if TYPE_CHECKING:
@@ -35,11 +35,16 @@ def plan(job: Path, stack: str | None, hosts: str | None, local: bool, key: Path
 
     fleet = options.fleet_from(stack, hosts, local, key)
     made = made_plan(job, fleet)
-    is_up = fleet.is_up()
+    try:
+        is_up, unknown = fleet.is_up(), ""
+    except CloudRefused as error:  # a plan needs no account: what it would do and cost is known without
+        is_up, unknown = False, f"whether it is up already is UNKNOWN: {error}"
     if as_json:
-        options.put_json(planned.as_json(made, fleet, is_up))
+        options.put_json(planned.as_json(made, fleet, is_up) | {"unknown": unknown})
     else:
-        click.echo("\n".join(planned.lines(made, fleet, is_up)))
+        click.echo("\n".join(planned.lines(made, fleet, is_up)).rstrip())
+        if unknown:
+            click.echo(f"note     {unknown}")
 
 
 @click.command()
