@@ -17,7 +17,7 @@ import tenacity
 from infra import engine, sweep
 from infra.cloud import Cloud, cloud_of
 from infra.errors import BadInput, CloudRefused
-from infra.settings import PROJECT, StackConfig, load_stack, stack_file
+from infra.settings import PROJECT, load_stack, stack_file
 
 if TYPE_CHECKING:
     from pulumi import automation
@@ -311,8 +311,4 @@ def _translated(error: Exception, stack: str) -> CloudRefused | BadInput:
     found = re.findall(r"^(?:\s*stderr:)?\s*error: (.*\S)", text, re.MULTILINE)
     said = [line for line in dict.fromkeys(found) if line not in ("update failed", "preview failed", "destroy failed")]
     shown = "; ".join(said[:3]) or (text.strip().splitlines() or ["no message"])[-1].strip()
-    kind = BadInput if "swift-fleet:" in shown and "unknown" in shown else CloudRefused
-    return kind(shown.rstrip("."), where=f"stack {stack}")
-
-
-__all__ = ["Change", "FleetStack", "NodeOutput", "Outputs", "StackConfig", "Teardown", "parse_outputs"]
+    return CloudRefused(shown.rstrip("."), where=f"stack {stack}")

@@ -86,6 +86,13 @@ def collect(
     return Artifacts(output, len(there), sum(one.size for one in there.values()), not lost, tuple(lost))
 
 
+def collected(folder: Path) -> Artifacts | None:
+    """What an earlier collect, since cut off, brought whole into a run's folder."""
+    output = folder / "output"
+    files = [file for file in output.rglob("*") if file.is_file()] if output.exists() else []
+    return Artifacts(output, len(files), sum(file.stat().st_size for file in files), verified=True) if files else None
+
+
 @dataclass(frozen=True)
 class Listing:
     files: Mapping[str, RemoteFile]

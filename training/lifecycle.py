@@ -13,10 +13,10 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
-from infra.errors import CloudRefused, FleetError, Interrupted, TrainingFailed
+from infra.errors import BadInput, CloudRefused, FleetError, Interrupted, TrainingFailed
 from training import receipt as receipts
 from training.bootstrap import bootstrap
-from training.collect import Artifacts, collect
+from training.collect import Artifacts, collect, collected
 from training.fleets import Fleet, StackFleet
 from training.inventory import Inventory
 from training.launch import find_run, launch
@@ -77,23 +77,33 @@ def run_folder(root: Path, run_id: str) -> Path:
 
 
 def carry_out(line: Line, plan: Plan | None, fleet: Fleet) -> Receipt:
-    """The whole line for one request; with no plan (another clone's run) from where the nodes say it is.
+    """The whole line for one request, from where it had come to; with no plan (another clone's run) as the nodes say.
 
     Raises TrainingFailed when the run did not succeed: its logs and what it saved are here by then, and the fleet is
     left up, its price said. Raises Interrupted likewise.
     """
+    request = line.request
+    done = {e.stage for e in line.record.events(request.run_id) if isinstance(e, Stage) and e.state == "done"}
+    if "receipt" in done:
+        raise BadInput(f"{request.run_id} is finished", do=f"fleet receipt {request.run_id}")
     try:
+        if "collect" in done:
+            return finish(line, fleet, None, collected(line.folder), left_up=request.leaves_up)
+        if "launch" in done and not fleet.is_up():
+            # Its nodes ended (lease, schedule, spot, a person): a new fleet would be another run, and other money.
+            finish(line, fleet, None, None, left_up=False)
+            raise TrainingFailed("its nodes are gone", where=request.run_id, do=f"fleet run {request.job_file} anew.")
         inventory = _up(line, fleet)
         with Machines(inventory) as machines:
-            run = find_run(machines, line.request.run_id) or begin(line, machines, plan)
+            run = find_run(machines, request.run_id) or begin(line, machines, plan)
             outcome = _train(line, machines, run)
             artifacts = _collect(line, machines, run, outcome)
         if outcome.state != "succeeded":
-            finish(line, fleet, run, artifacts, left_up=line.request.source == "stack")
+            finish(line, fleet, run, artifacts, left_up=request.source == "stack")
             raise _failed(outcome, line, fleet)
-        return finish(line, fleet, run, artifacts, left_up=line.request.leaves_up)
+        return finish(line, fleet, run, artifacts, left_up=request.leaves_up)
     except KeyboardInterrupt as error:
-        raise Interrupted(f"{line.request.run_id} is left as it is", do=what_next(line.request, fleet)) from error
+        raise Interrupted(f"{request.run_id} is left as it is", do=what_next(request, fleet)) from error
 
 
 def _up(line: Line, fleet: Fleet) -> Inventory:

@@ -109,6 +109,8 @@ def environment(state_dir: Path) -> dict[str, str]:
         "PULUMI_BACKEND_URL": f"file://{state_dir}/pulumi",
         "PULUMI_HOME": str(state_dir / "pulumi-home"),
         "PULUMI_CONFIG_PASSPHRASE_FILE": str(passphrase),
+        # It wins over the file: the operator's own one, for other stacks, must not be tried on this cloud's.
+        "PULUMI_CONFIG_PASSPHRASE": passphrase.read_text(),
         "PULUMI_SKIP_UPDATE_CHECK": "1",
         "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "1",
         "AWS_EC2_METADATA_DISABLED": "true",
