@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -16,9 +18,7 @@ from training.record import Stage
 from training.run import (
     Checkpoint,
     Event,
-    LogLines,
     Note,
-    Outcome,
     RankEnded,
     RankLost,
     SetupStep,
@@ -119,16 +119,23 @@ class Screen:
             print(line, flush=True)
 
 
-def log_lines(event: LogLines, *, name_rank: bool) -> list[str]:
-    """A rank's new log lines, each with its rank before it where several ranks' logs are merged."""
-    mark = f"[{event.rank}] " if name_rank else ""
-    return [f"{mark}{line}" for line in event.lines]
+@contextmanager
+def one_stage(stage: str, *, as_json: bool) -> Iterator[Callable[[str], None]]:
+    """A stage by itself: `fleet up` and `fleet down` tell it as `fleet run` does. Gives what to say progress with."""
+    screen = Screen(as_json=as_json)
+    screen.show(Stage(now(), stage, "started"))
+    try:
+        yield lambda text: screen.show(Stage(now(), stage, "note", text))
+    except BaseException:
+        screen.show(Stage(now(), stage, "failed"))
+        raise
+    else:
+        screen.show(Stage(now(), stage, "done"))
+    finally:
+        screen.close()
 
 
 def _plain(event: Event | Stage) -> dict[str, Any]:
     if isinstance(event, Stage):
         return {"event": "Stage", **asdict(event), "at": event.at.isoformat()}
     return to_json(event)
-
-
-__all__ = ["Outcome", "Screen", "log_lines"]
