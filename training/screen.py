@@ -24,6 +24,7 @@ from training.run import (
     SetupStep,
     Step,
     World,
+    now,
     to_json,
 )
 
