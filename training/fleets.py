@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from infra.cost import HourlyCost
     from infra.settings import StackConfig
     from infra.stack import Change, FleetStack, Outputs, Teardown
+    from infra.sweep import Node as LiveNode
 
 #: What an `up` or a `down` tells while it works: a short line, such as "node-000 created" or "12 of 24 resources".
 Say = Callable[[str], None]
@@ -105,15 +106,17 @@ class StackFleet:
             lifetime=config.lifetime,
         )
 
-    def is_up(self) -> bool:
+    def live(self) -> dict[str, LiveNode]:
+        """Its machines that bill, by id, as AWS says."""
         from infra import sweep
 
-        return bool(sweep.live(self.stack.cloud, self.name))
+        return sweep.live(self.stack.cloud, self.name)
+
+    def is_up(self) -> bool:
+        return bool(self.live())
 
     def is_whole(self) -> bool:
-        from infra import sweep
-
-        alive = sweep.live(self.stack.cloud, self.name)
+        alive = self.live()
         outputs = self.stack.outputs() if alive else None
         known = {node.id for node in outputs.nodes} if outputs else set()
         return bool(known) and known == set(alive) and len(known) == self.config.nodes
@@ -137,9 +140,7 @@ class StackFleet:
 
     def billing_since(self) -> datetime | None:
         """When AWS launched the oldest node that still runs."""
-        from infra import sweep
-
-        return min((node.launched_at for node in sweep.live(self.stack.cloud, self.name).values()), default=None)
+        return min((node.launched_at for node in self.live().values()), default=None)
 
     def _inventory(self, outputs: Outputs, say: Say) -> Inventory:
         from infra.access import key_file

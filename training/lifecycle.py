@@ -14,12 +14,13 @@ from datetime import datetime
 from pathlib import Path
 
 from infra.errors import BadInput, CloudRefused, FleetError, Interrupted, TrainingFailed
+from training import ends
 from training import receipt as receipts
 from training.bootstrap import bootstrap
 from training.collect import Artifacts, collect, collected
 from training.fleets import Fleet, StackFleet
 from training.inventory import Inventory
-from training.launch import find_run, launch
+from training.launch import active_runs, find_run, launch
 from training.plan import Plan
 from training.preflight import preflight
 from training.receipt import Asked, Money, Receipt
@@ -95,7 +96,7 @@ def carry_out(line: Line, plan: Plan | None, fleet: Fleet) -> Receipt:
             raise TrainingFailed("its nodes are gone", where=request.run_id, do=f"fleet run {request.job_file} anew.")
         inventory = _up(line, fleet)
         with Machines(inventory) as machines:
-            run = find_run(machines, request.run_id) or begin(line, machines, plan)
+            run = find_run(machines, request.run_id) or _begin(line, machines, plan, fleet)
             outcome = _train(line, machines, run)
             artifacts = _collect(line, machines, run, outcome)
         if outcome.state != "succeeded":
@@ -121,15 +122,40 @@ def _up(line: Line, fleet: Fleet) -> Inventory:
         return inventory
 
 
-def begin(line: Line, machines: Machines, plan: Plan | None) -> Run:
+def _begin(line: Line, machines: Machines, plan: Plan | None, fleet: Fleet) -> Run:
+    """As `begin`; where it fails, a fleet that this run made is ended: nothing has trained, so nothing is lost."""
+    try:
+        return begin(line, machines, plan, fleet)
+    except FleetError as error:
+        if line.request.leaves_up:
+            raise
+        machines.close()
+        with line.stage("down") as telling:
+            fleet.down(telling.say)
+            telling.detail = "nothing had trained: the fleet is ended"
+        do = f"{error.do} The fleet that was made for it is ended, nothing is left (--keep would have left it)."
+        raise type(error)(error.what, where=error.where, do=do.strip()) from error
+
+
+def begin(line: Line, machines: Machines, plan: Plan | None, fleet: Fleet) -> Run:
+    """bootstrap, ship, preflight, launch."""
     if plan is None:
         raise CloudRefused(
             f"the nodes know no {line.request.run_id}",
             do="Attach from the clone that started it, or start anew: fleet run JOB.",
         )
+    busy, _ = active_runs(machines)
+    if busy:
+        raise BadInput(
+            f"{fleet.name} is busy with {', '.join(busy)}",
+            do=f"Wait (fleet attach {busy[0]}), stop it (fleet stop {busy[0]}), or use another fleet.",
+        )
     with line.stage("bootstrap") as telling:
         facts = bootstrap(machines, lambda event: line.tell(event))
         telling.detail = facts.summary
+        if isinstance(fleet, StackFleet):
+            ends.prove(fleet, fleet.live(), machines)
+            telling.detail += " · ends armed"
     with line.stage("preflight") as telling:
         base = ship(machines, plan, telling.say)
         ready = preflight(machines, plan, base)

@@ -27,12 +27,17 @@ def ssh_command(node: Node, command: Sequence[str], known_hosts: Path) -> list[s
     return ["ssh", "-F", "none", *place, *options, f"{node.user}@{node.address}", *asked]
 
 
-def interactive(node: Node, command: Sequence[str], folder: Path) -> int:
-    """Runs it on this terminal; gives its exit code (ssh's own 255 where it could not connect)."""
+def pinned(node: Node, folder: Path) -> Path:
+    """A known_hosts file in `folder` with the node's host key and no other."""
     folder.mkdir(parents=True, exist_ok=True)
-    known_hosts = folder / "known_hosts"
-    known_hosts.write_text(f"[{node.address}]:{node.port} {node.host_key}\n{node.address} {node.host_key}\n")
+    file = folder / f"known_hosts-{node.address}-{node.port}"
+    file.write_text(f"[{node.address}]:{node.port} {node.host_key}\n{node.address} {node.host_key}\n")
+    return file
+
+
+def interactive(command: Sequence[str]) -> int:
+    """Runs it on this terminal; gives its exit code (ssh's own 255 where it could not connect)."""
     try:
-        return subprocess.run(ssh_command(node, command, known_hosts)).returncode
+        return subprocess.run(command).returncode
     except FileNotFoundError as error:
         raise BadInput("there is no ssh on this machine", do="Install OpenSSH's client.") from error

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from infra import ends, sweep
+from infra.ends import End
 from infra.errors import FleetError
+from training import ends
 from training.fleets import Fleet, StackFleet
 from training.launch import active_runs
 from training.lease import Lease, leases
@@ -26,7 +27,7 @@ class Status:
     usd_per_hour: float | None = None
     usd_spent: float | None = None
     usd_at_most: float | None = None
-    ends: tuple[ends.End, ...] = ()
+    ends: tuple[End, ...] = ()
     runs: tuple[str, ...] = ()
     unknown: tuple[str, ...] = field(default=())
 
@@ -43,12 +44,11 @@ def look(fleet: Fleet) -> Status:
         with Machines(inventory) as machines:
             running, unknown = active_runs(machines)
         return Status(fleet.source, fleet.name, names, runs=running, unknown=unknown)
-    cloud = fleet.stack.cloud
-    nodes = sweep.live(cloud, fleet.name)
+    nodes = fleet.live()
     if not nodes:
         return Status("stack", fleet.name, ())
     running, unknown, held = _on_nodes(fleet)
-    all_ends = (lease_end(held, len(nodes)), ends.aws_schedule(cloud, fleet.name, set(nodes)))
+    all_ends = ends.look(fleet, nodes, held)
     since, price = min(node.launched_at for node in nodes.values()), fleet.offer().usd_per_hour
     status = Status(
         "stack",
@@ -75,20 +75,6 @@ def _on_nodes(fleet: StackFleet) -> tuple[tuple[str, ...], tuple[str, ...], tupl
             return running, unknown, leases(machines)
     except FleetError as error:
         return (), (str(error),), ()
-
-
-def lease_end(held: tuple[Lease, ...], nodes: int) -> ends.End:
-    """The nodes' leases as one end: armed where all are, and then until the last of them."""
-    armed = [lease for lease in held if lease.armed and lease.deadline]
-    until = max((lease.deadline for lease in armed if lease.deadline), default=None)
-    if len(armed) == nodes:
-        return ends.End("lease", "armed", until, f"on {nodes} of {nodes}")
-    untold = [lease for lease in held if lease.unknown]
-    if untold or not held:
-        why = untold[0].unknown if untold else "no node could be asked"
-        return ends.End("lease", "UNKNOWN", until, f"on {len(armed)} of {nodes}: {why}")
-    bare = ", ".join(str(lease.rank) for lease in held if not lease.armed)
-    return ends.End("lease", "missing", until, f"on {len(armed)} of {nodes}: not on rank {bare}")
 
 
 def lines(status: Status) -> list[str]:

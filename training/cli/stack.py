@@ -131,24 +131,37 @@ def status(stack: str | None, hosts: str | None, local: bool, key: Path | None, 
         click.echo("\n".join(statuses.lines(found)))
 
 
-@click.command(context_settings={"ignore_unknown_options": True})
+@click.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
 @click.argument("rank", type=int)
 @click.argument("command", nargs=-1, type=click.UNPROCESSED)
 @options.where
+@click.option("--json", "as_json", is_flag=True, help="Print the ssh command as JSON; don't run it.")
 def ssh(
-    rank: int, command: tuple[str, ...], stack: str | None, hosts: str | None, local: bool, key: Path | None
+    rank: int,
+    command: tuple[str, ...],
+    stack: str | None,
+    hosts: str | None,
+    local: bool,
+    key: Path | None,
+    as_json: bool,
 ) -> int:
-    """Open a shell on the node of RANK, or run COMMAND there. Its host key is the pinned one and no other."""
-    from training.shell import interactive
+    """Open a shell on the node of RANK, or run COMMAND there. Its host key is the pinned one and no other.
+
+    Options of fleet stand before RANK, what follows belongs to COMMAND: fleet ssh -s dev 0 nvidia-smi -L
+    """
+    from training.shell import interactive, pinned, ssh_command
 
     inventory = options.fleet_from(stack, hosts, local, key).inventory()
     if not 0 <= rank < len(inventory.nodes):
         raise BadInput(f"there is no rank {rank}", do=f"{inventory.name} has ranks 0 to {len(inventory.nodes) - 1}.")
     if inventory.source == "local":
         raise BadInput("this machine needs no ssh", do="Type the command.")
-    code = interactive(inventory.nodes[rank], command, options.project_root() / ".fleet")
+    node = inventory.nodes[rank]
+    known_hosts = pinned(node, options.project_root() / ".fleet")
+    if as_json:
+        options.put_json({"rank": rank, "command": ssh_command(node, command, known_hosts)})
+        return 0
+    code = interactive(ssh_command(node, command, known_hosts))
     if code == 255:
-        raise CloudRefused(
-            f"ssh could not reach rank {rank}", where=inventory.nodes[rank].address, do="See its line above."
-        )
+        raise CloudRefused(f"ssh could not reach rank {rank}", where=node.address, do="See its line above.")
     return code

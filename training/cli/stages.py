@@ -74,7 +74,7 @@ def launch(job: Path, stack: str | None, hosts: str | None, local: bool, key: Pa
     line = Line(request, record, screen.show, run_folder(root, request.run_id))
     with interruptible(), Machines(inventory) as machines:
         try:
-            run = begin(line, machines, made)
+            run = begin(line, machines, made, fleet)
         finally:
             screen.close()
     if as_json:
