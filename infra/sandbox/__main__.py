@@ -11,6 +11,7 @@ import threading
 from pathlib import Path
 
 from infra.sandbox import processes
+from infra.sandbox.environ import scratch
 from infra.sandbox.state import Running, announce, hold
 
 # What one cloud leaves behind and the next must not see. Pulumi's state speaks of resources that are gone with it.
@@ -51,6 +52,8 @@ def _clear(state: Path) -> None:
     stuck = processes.end(lambda: processes.with_home_under(state / "hosts"))
     if stuck:
         logging.warning("processes of the last sandbox could not be ended: %s", stuck)
+    for host in (state / "hosts").glob("*"):
+        shutil.rmtree(scratch(host), ignore_errors=True)
     for name in LEFTOVERS:
         path = state / name
         if path.is_dir() and not path.is_symlink():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -30,7 +31,7 @@ def host_environment(operator: Mapping[str, str], host: Path, control_url: str, 
             "LOGNAME": USER,
             "SHELL": "/bin/bash",
             "LANG": "C.UTF-8",
-            "TMPDIR": str(host / "tmp"),
+            "TMPDIR": str(scratch(host)),
             "PATH": ":".join([str(HOSTBIN), *operator_path(operator.get("PATH", ""))]),
             # The operator's cache stands for the package mirror near the fleet: N hosts do not download N times.
             "UV_CACHE_DIR": str(_uv_cache(operator)),
@@ -40,6 +41,12 @@ def host_environment(operator: Mapping[str, str], host: Path, control_url: str, 
             "FLEET_SANDBOX_PYTHON": python,
         }
     )
+
+
+def scratch(host: Path) -> Path:
+    """A host's /tmp. It lies outside the host's folder, whose path may be long: a Unix socket's has 107 bytes at most,
+    and Python's multiprocessing needs 32 of them below TMPDIR."""
+    return Path(tempfile.gettempdir()) / f"fleet-{host.name}"
 
 
 def operator_path(path: str) -> list[str]:

@@ -11,7 +11,7 @@ from pathlib import Path
 import asyncssh
 
 from infra.sandbox import cloudinit, processes
-from infra.sandbox.environ import host_environment
+from infra.sandbox.environ import host_environment, scratch
 from infra.sandbox.ssh import Door
 
 CONSOLE_LIMIT = 64 * 1024  # EC2 keeps the last 64 KiB (GetConsoleOutput)
@@ -68,7 +68,8 @@ class Host:
         stuck = await asyncio.to_thread(processes.end, lambda: processes.with_home(self.home))
         if stuck:
             self._print(f"sandbox: these processes could not be ended: {stuck}\n")
-        shutil.rmtree(self.folder / "run", ignore_errors=True)
+        for folder in (self.folder / "run", scratch(self.folder)):
+            shutil.rmtree(folder, ignore_errors=True)
 
     async def run(self, unit: str, command: list[str]) -> None:
         """Starts what a timer runs: detached, with its output in the unit's own log."""
@@ -92,7 +93,7 @@ class Host:
         return text[-CONSOLE_LIMIT:].decode("utf-8", "replace")
 
     def _prepare(self, machine: Machine) -> None:
-        for folder in (self.home / ".ssh", self.folder / "tmp", self.folder / "run", self.folder / "cloud"):
+        for folder in (self.home / ".ssh", scratch(self.folder), self.folder / "run", self.folder / "cloud"):
             folder.mkdir(parents=True, exist_ok=True)
             folder.chmod(0o700)
         keys = self.home / ".ssh" / "authorized_keys"
