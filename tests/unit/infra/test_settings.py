@@ -1,0 +1,166 @@
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from infra.errors import BadInput
+from infra.settings import StackConfig, _duration, from_pulumi, known_stacks, load_stack, show_duration
+
+ROOT = Path(__file__).parents[3]
+
+
+def project(folder: Path, *lines: str, stack: str = "dev") -> Path:
+    (folder / "stacks").mkdir(exist_ok=True)
+    text = "\n".join(["config:", "  aws:region: us-east-1", *(f"  swift-fleet:{line}" for line in lines)])
+    (folder / "stacks" / f"Pulumi.{stack}.yaml").write_text(text + "\n")
+    return folder
+
+
+def refusal(folder: Path, *lines: str) -> str:
+    project(folder, *lines)
+    with pytest.raises(BadInput) as caught:
+        load_stack(folder, "dev")
+    return str(caught.value).replace(f"{folder}/stacks/", "")
+
+
+def test_a_stack_that_names_its_type_alone_gets_the_defaults(tmp_path: Path) -> None:
+    config, rest = load_stack(project(tmp_path, "instanceType: g6.xlarge"), "dev")
+    assert config == StackConfig(instanceType="g6.xlarge")
+    assert (config.nodes, config.lifetime, config.ssh_user, config.shared_files) == (
+        1,
+        timedelta(hours=4),
+        "ec2-user",
+        True,
+    )
+    assert rest == {"aws:region": "us-east-1"}
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("lifetme: 4h", "swift-fleet:lifetme  unknown key. Did you mean lifetime?"),
+        ("instance_type: g6.xlarge", "swift-fleet:instance_type  unknown key. Did you mean instanceType?"),
+        ("nodes: 0", "swift-fleet:nodes  Input should be greater than or equal to 1 (given: 0)."),
+        ("nodes: 257", "swift-fleet:nodes  Input should be less than or equal to 256 (given: 257)."),
+        ("lifetime: 4", "swift-fleet:lifetime  is no duration: write 90m, 4h or 1d12h (given: 4)."),
+        ("lifetime: 9m", "swift-fleet:lifetime  must be between 10m and 14d: every fleet ends (given: '9m')."),
+        ("lifetime: 15d", "swift-fleet:lifetime  must be between 10m and 14d: every fleet ends (given: '15d')."),
+        (
+            "operatorCidr: 0.0.0.0/0",
+            "swift-fleet:operatorCidr  opens SSH to the whole internet: give your own network, such as "
+            "203.0.113.7/32 (given: '0.0.0.0/0').",
+        ),
+        (
+            "operatorCidr: 203.0.113.7/24",
+            "swift-fleet:operatorCidr  is no IPv4 network: 203.0.113.7/24 has host bits set (given: '203.0.113.7/24').",
+        ),
+        ("vpcCidr: 10.0.0.0/25", "swift-fleet:vpcCidr  must be a /16 to /24 (given: '10.0.0.0/25')."),
+        ("vpcCidr: 10.0.0.0/8", "swift-fleet:vpcCidr  must be a /16 to /24 (given: '10.0.0.0/8')."),
+        (
+            "ami: ami-xyz",
+            "swift-fleet:ami  String should match pattern '^ami-[0-9a-f]{8,17}$' (given: 'ami-xyz').",
+        ),
+        ("sshPort: 0", "swift-fleet:sshPort  Input should be greater than or equal to 1 (given: 0)."),
+        (
+            "sharedFiles: maybe",
+            "swift-fleet:sharedFiles  Input should be a valid boolean, unable to interpret input (given: 'maybe').",
+        ),
+    ],
+)
+def test_a_wrong_line_is_refused_with_its_line_and_what_is_allowed(tmp_path: Path, line: str, said: str) -> None:
+    assert refusal(tmp_path, "instanceType: g6.xlarge", line) == f"Pulumi.dev.yaml:4  {said}"
+
+
+def test_a_misspelt_type_is_told_the_nearest_one(tmp_path: Path) -> None:
+    said = refusal(tmp_path, "instanceType: p5.48xlarg")
+    assert said == (
+        "Pulumi.dev.yaml:3  swift-fleet:instanceType  is no instance type of the catalog. "
+        "Did you mean p5.48xlarge? (given: 'p5.48xlarg')."
+    )
+
+
+def test_a_type_is_needed(tmp_path: Path) -> None:
+    assert refusal(tmp_path, "nodes: 2") == "Pulumi.dev.yaml  swift-fleet:instanceType  is missing. Add it."
+
+
+def test_a_stack_that_does_not_exist_is_told_the_nearest_or_all(tmp_path: Path) -> None:
+    project(tmp_path, "instanceType: g6.xlarge", stack="dev")
+    project(tmp_path, "instanceType: g6.xlarge", stack="sandbox")
+    assert known_stacks(tmp_path) == ["dev", "sandbox"]
+    with pytest.raises(BadInput, match=r"there is no stack sandbx\. Did you mean sandbox\?"):
+        load_stack(tmp_path, "sandbx")
+    with pytest.raises(BadInput, match=r"There are: dev, sandbox\."):
+        load_stack(tmp_path, "prod")
+
+
+def test_a_config_that_is_no_mapping_is_refused(tmp_path: Path) -> None:
+    project(tmp_path)
+    (tmp_path / "stacks" / "Pulumi.dev.yaml").write_text("config: [1, 2]\n")
+    with pytest.raises(BadInput, match="not a mapping"):
+        load_stack(tmp_path, "dev")
+
+
+@pytest.mark.parametrize("stack", known_stacks(ROOT))
+def test_each_stack_that_ships_is_valid(stack: str) -> None:
+    config, rest = load_stack(ROOT, stack)
+    assert config.nodes >= 1 and "aws:region" in rest
+
+
+FIELDS: dict[str, Any] = {
+    "nodes": 2,
+    "instanceType": "g6.xlarge",
+    "lifetime": "1d12h",
+    "zone": "us-east-1c",
+    "vpcCidr": "10.1.0.0/20",
+    "operatorCidr": "203.0.113.7/32",
+    "publicAddresses": False,
+    "sshUser": "ubuntu",
+    "sshPort": 2222,
+    "ami": "ami-0123456789abcdef0",
+    "rootVolumeGib": 100,
+    "sharedFiles": False,
+    "sharedPath": "/mnt/shared",
+}
+
+
+def test_the_engine_and_the_command_read_the_same_stack_alike(tmp_path: Path) -> None:
+    project(tmp_path, *(f"{key}: {json.dumps(value)}" for key, value in FIELDS.items()))
+    by_command, _ = load_stack(tmp_path, "dev")
+    texts = {f"swift-fleet:{k}": v if isinstance(v, str) else json.dumps(v) for k, v in FIELDS.items()}
+    assert from_pulumi({**texts, "aws:region": "us-east-1"}, source="x") == by_command
+    assert set(FIELDS) == {field.alias for field in StackConfig.model_fields.values()}
+
+
+def test_the_engine_refuses_a_misspelt_key_as_the_command_does() -> None:
+    with pytest.raises(BadInput, match=r"stacks/x\.yaml  swift-fleet:node  unknown key\. Did you mean nodes\?"):
+        from_pulumi({"swift-fleet:node": "2", "swift-fleet:instanceType": "g6.xlarge"}, source="stacks/x.yaml")
+
+
+@pytest.mark.parametrize(
+    ("text", "minutes"), [("90m", 90), ("4h", 240), ("1d12h", 2160), ("1d 2h 3m", 1563), (" 2h ", 120), ("0h10m", 10)]
+)
+def test_a_duration_is_written_as_people_say_it(text: str, minutes: int) -> None:
+    assert _duration(text) == timedelta(minutes=minutes)
+
+
+@pytest.mark.parametrize("text", ["", "4", "h", "4 hours", "-1h", "1.5h", "4h30", "2m1h", "4H", None, [], "١h x"])
+def test_what_is_no_duration_is_refused(text: Any) -> None:
+    with pytest.raises(ValueError, match="is no duration"):
+        _duration(text)
+
+
+@given(st.integers(1, 60 * 24 * 400))
+def test_a_duration_that_is_shown_is_read_back(minutes: int) -> None:
+    assert _duration(show_duration(timedelta(minutes=minutes))) == timedelta(minutes=minutes)
+
+
+@given(st.integers(10, 14 * 1440), st.integers(1, 256))
+def test_a_config_survives_its_own_json(minutes: int, nodes: int) -> None:
+    config = StackConfig(instanceType="g6.xlarge", lifetime=f"{minutes}m", nodes=nodes)
+    assert StackConfig.model_validate_json(config.model_dump_json(by_alias=True)) == config
