@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,12 +41,13 @@ def usd(value: float | None) -> str:
 
 
 def draw(losses: Sequence[tuple[int, float]]) -> Curve | None:
-    """The loss over the steps, scaled into the picture; None where fewer than two were logged."""
+    """The loss over the steps, scaled into the picture; None where fewer than two were logged as numbers."""
+    losses = [one for one in losses if math.isfinite(one[1])]  # a run that diverged logs nan
     if len(losses) < 2:
         return None
     first, last = losses[0][0], losses[-1][0]
     low, high = min(loss for _, loss in losses), max(loss for _, loss in losses)
-    pad = (high - low) * 0.05 or 1.0
+    pad = (high - low) * 0.05 or abs(low) * 0.05 or 1.0
     low, high = low - pad, high + pad
 
     def x(step: float) -> float:
