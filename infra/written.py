@@ -44,7 +44,7 @@ _Lines.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _Lines.co
 
 def nearest(word: str, words: Iterable[str]) -> str | None:
     """The right name that a misspelt one most likely meant, or None where nothing is close."""
-    found = difflib.get_close_matches(word, list(words), n=1, cutoff=0.7)
+    found = difflib.get_close_matches(word, list(words), n=1, cutoff=0.6)
     return found[0] if found else None
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 from infra.written import nearest, read_yaml, validate
 
@@ -67,14 +67,16 @@ class Job(BaseModel):
                 raise ValueError(f"args.{name} has no value: give one, or leave the line out")
         return value
 
-    @model_validator(mode="after")
-    def _known_command(self) -> Job:
-        known = SWIFT_COMMANDS if self.trainer == "swift" else MEGATRON_COMMANDS
-        if self.command not in known:
-            guess = nearest(self.command, known)
+    @field_validator("command")
+    @classmethod
+    def _known_command(cls, value: str, info: ValidationInfo) -> str:
+        trainer = info.data.get("trainer")
+        known = MEGATRON_COMMANDS if trainer == "megatron" else SWIFT_COMMANDS
+        if trainer and value not in known:
+            guess = nearest(value, known)
             hint = f"did you mean {guess}?" if guess else f"known: {', '.join(known)}"
-            raise ValueError(f"command {self.command!r} is unknown to {self.trainer}: {hint}")
-        return self
+            raise ValueError(f"command {value!r} is unknown to {trainer}: {hint}")
+        return value
 
     @property
     def distributed(self) -> bool:
