@@ -101,10 +101,15 @@ Diagnostics:
         ("error: update failed\n", CloudRefused, "stack dev  error: update failed"),
         ("", CloudRefused, "stack dev  no message"),
         ("error: incorrect passphrase", BadInput, "stack dev  wrong passphrase. Set PULUMI_CONFIG_PASSPHRASE or "),
+        (
+            "  stderr: error: PULUMI_ACCESS_TOKEN must be set\n",
+            BadInput,
+            "stack dev  Pulumi doesn't know where to keep",
+        ),
         ("passphrase must be set with PULUMI_", BadInput, "stack dev  its secrets need a passphrase. Set PULUMI_"),
         (
             "    error: stacks/Pulumi.dev.yaml  swift-fleet:node  unknown key. Did you mean nodes?\n",
-            BadInput,
+            CloudRefused,
             "stack dev  stacks/Pulumi.dev.yaml  swift-fleet:node  unknown key. Did you mean nodes?",
         ),
     ],

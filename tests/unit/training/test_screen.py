@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from training.record import Stage
+from training.run import Checkpoint, LogLines, Note, RankEnded, RankLost, SetupStep, Step, World, from_json
+from training.screen import Screen
+
+GOLDEN = Path(__file__).parent / "golden"
+AT = datetime(2026, 11, 24, 5, 0, tzinfo=UTC)
+
+
+def after(seconds: float) -> datetime:
+    return AT + timedelta(seconds=seconds)
+
+
+EVENTS = [
+    Stage(after(0), "up", "started"),
+    Stage(after(1), "up", "note", "3 of 31 resources  node-000"),
+    Stage(after(1), "up", "note", "3 of 31 resources  node-000"),
+    Stage(after(60), "up", "done", "2 of 2 nodes"),
+    Stage(after(60), "bootstrap", "started"),
+    SetupStep(after(61), 1, "environment", "running"),
+    Stage(after(70), "bootstrap", "done", "ms-swift 4.6.0"),
+    Stage(after(70), "train", "started"),
+    World(after(71), 16),
+    Step(after(75), 0, 2, 100, 6.51234, None, 1e-4, 1.5, 147, 20.1),
+    Step(after(1800), 0, 100, 100, 1.25, None, None, None, None, None),
+    Checkpoint(after(1801), "/c/checkpoint-100"),
+    Note(after(1802), "a note"),
+    RankEnded(after(1803), 0, 0),
+    RankEnded(after(1803), 1, 137),
+    RankLost(after(1804), 1, after(1790), "no answer in 10 s"),
+    LogLines(after(1804), 0, 1, ("not shown",)),
+    Stage(after(1805), "train", "failed", "rank 1 ended with exit code 137"),
+]
+
+
+def test_where_nothing_can_move_each_event_is_a_line(capsys: pytest.CaptureFixture[str]) -> None:
+    screen = Screen(as_json=False, usd_per_hour=110.17, most_usd=440.68)
+    for event in EVENTS:
+        screen.show(event)
+    screen.close()
+    assert capsys.readouterr().out == (GOLDEN / "screen.txt").read_text()
+
+
+def test_with_json_each_event_is_an_object_a_line_that_reads_back(capsys: pytest.CaptureFixture[str]) -> None:
+    screen = Screen(as_json=True)
+    for event in EVENTS:
+        screen.show(event)
+    told = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert len(told) == len(EVENTS)
+    for event, data in zip(EVENTS, told, strict=True):
+        if isinstance(event, Stage):
+            assert (data["event"], data["stage"], data["state"]) == ("Stage", event.stage, event.state)
+        else:
+            assert from_json(data) == event
+
+
+def test_dollars_are_not_spoken_of_where_no_price_is_known(capsys: pytest.CaptureFixture[str]) -> None:
+    screen = Screen(as_json=False)
+    for event in EVENTS:
+        screen.show(event)
+    assert "$" not in capsys.readouterr().out
