@@ -14,7 +14,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, field_validator, model_validator
 from pydantic.alias_generators import to_camel
 
 from infra.catalog import catalog
@@ -23,6 +23,8 @@ from infra.written import nearest, read_yaml, validate
 
 PROJECT = "swift-fleet"
 PREFIX = f"{PROJECT}:"
+#: Of the root snapshot of AWS's Deep Learning base image, which EC2 refuses to put on a smaller disk.
+IMAGE_GIB = 75
 _UNITS = {"m": 60, "h": 3600, "d": 86400}
 
 
@@ -118,6 +120,12 @@ class StackConfig(BaseModel):
         if value is not None and ipaddress.IPv4Network(value).prefixlen == 0:
             raise ValueError("opens SSH to the whole internet: give your own network, such as 203.0.113.7/32")
         return value
+
+    @model_validator(mode="after")
+    def _root_holds_the_image(self) -> StackConfig:
+        if self.ami is None and self.root_volume_gib < IMAGE_GIB:
+            raise ValueError(f"rootVolumeGib must be at least {IMAGE_GIB}: the Deep Learning image is that large")
+        return self
 
 
 def from_pulumi(config: Mapping[str, Any], source: str) -> StackConfig:

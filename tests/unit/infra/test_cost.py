@@ -39,7 +39,7 @@ def test_a_price_that_is_not_known_is_no_price_and_says_why(kind: str, region: s
     assert (cost.total, cost.unknown, cost.parts) == (None, why, {})
 
 
-@given(st.sampled_from(sorted(catalog().types)), st.integers(1, 255), st.integers(30, 16384), st.booleans())
+@given(st.sampled_from(sorted(catalog().types)), st.integers(1, 255), st.integers(75, 16384), st.booleans())
 def test_the_bill_grows_in_step_with_the_nodes(kind: str, nodes: int, volume: int, public: bool) -> None:
     one, many = (
         hourly_cost(
