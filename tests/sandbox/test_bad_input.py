@@ -171,7 +171,10 @@ def test_a_pulumi_that_is_too_old_is_named_with_what_is_needed(quiet: Project, t
 
 def test_without_linux_the_sandbox_says_so(quiet: Project, tmp_path: Path) -> None:
     # The one thing that can't be had here for real: another operating system's name.
-    late = "import asyncio, socket, ssl, subprocess, sys, urllib.request\nsys.platform = 'darwin'\n"
+    # Python's own modules that look at it while they load are loaded before.
+    late = (
+        "import asyncio, socket, ssl, subprocess, sys, sysconfig, urllib.request, zoneinfo\nsys.platform = 'darwin'\n"
+    )
     (tmp_path / "sitecustomize.py").write_text(late)
     for words in (["sandbox", "start"], ["preview", "-s", "sandbox"]):
         done = quiet.fleet(*words, env={"PYTHONPATH": str(tmp_path)})
