@@ -137,27 +137,44 @@ class FleetStack:
             removed += change.op == "delete" and change.state == "done" and change.of_aws
             on_change(change)
 
+        def end_by_tag() -> list[sweep.Thing]:
+            return sweep.end(
+                self.cloud,
+                self.name,
+                lambda thing: on_change(Change("sweep", thing.kind, thing.id, "started", thing.detail)),
+            )
+
+        # What a killed engine made and never recorded stands in the way of what it did record: a VPC with a second
+        # gateway is refused for minutes.
+        swept = end_by_tag() if self._was_cut_off() else []
         self._run(
             lambda stack: stack.destroy(on_event=_events(count), color="never", parallel=64, refresh=False),
             create=False,
         )
-        swept = sweep.end(
-            self.cloud,
-            self.name,
-            lambda thing: on_change(Change("sweep", thing.kind, thing.id, "started", thing.detail)),
-        )
+        swept += end_by_tag()
         done = Teardown(removed, tuple(swept), tuple(sweep.look(self.cloud, self.name)))
         if done.left:
             names = ", ".join(f"{thing.kind} {thing.id}" for thing in done.left)
             raise CloudRefused(f"still there: {names}", where=f"stack {self.name}", do="Run `fleet down` again.")
         return done
 
+    def _was_cut_off(self) -> bool:
+        """Whether the state tells of operations that an engine began and never ended."""
+        state = self._run(lambda stack: stack.export_stack(), create=False)
+        return bool(state and (state.deployment or {}).get("pending_operations"))
+
     def _repair(self, on_change: OnChange) -> bool:
-        """After an engine that was killed: forget its half-done operations, end what they made. True if it was."""
-        state = self._run(lambda stack: stack.export_stack())
-        if not (state.deployment or {}).get("pending_operations"):
+        """After an engine that was killed: forget its half-done operations, end what they made. True if it was.
+
+        A fleet that never came up whole is ended instead, so that the next begins with nothing: what was made and
+        not recorded (a gateway, a rule, a mount target) would be refused when it is made again.
+        """
+        if not self._was_cut_off():
             return False
         on_change(Change("repair", "pulumi:Stack", self.name, "started", "an earlier up was cut off"))
+        if self.outputs() is None:
+            self.destroy(on_change)
+            return False
         self._run(lambda stack: stack.refresh(clear_pending_creates=True, color="never"))
         state = self._run(lambda stack: stack.export_stack())
         known = {one.get("id") for one in (state.deployment or {}).get("resources", [])}
