@@ -10,13 +10,14 @@ import socket
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import tenacity
 
 from infra import engine, sweep
 from infra.cloud import Cloud, cloud_of
-from infra.errors import BadInput, CloudRefused
+from infra.errors import BadInput, CloudRefused, FleetError, Interrupted
+from infra.outputs import Outputs, parse_outputs
 from infra.settings import PROJECT, load_stack, stack_file
 
 if TYPE_CHECKING:
@@ -39,30 +40,6 @@ class Change:
     def of_aws(self) -> bool:
         """Whether it is a thing in the cloud; components, providers and the stack itself are Pulumi's own."""
         return not self.kind.startswith(("infra:", "pulumi:", "providers:"))
-
-
-@dataclass(frozen=True)
-class NodeOutput:
-    rank: int
-    id: str
-    private_address: str
-    public_address: str
-    zone: str
-    instance_type: str
-
-
-@dataclass(frozen=True)
-class Outputs:
-    """What a stack that is up says of its fleet. terminates_at: the AWS schedule's "at(...)", UTC."""
-
-    nodes: tuple[NodeOutput, ...]
-    ssh_user: str
-    ssh_port: int
-    shared_path: str
-    vpc_id: str
-    file_system_id: str | None
-    schedule_name: str
-    terminates_at: str
 
 
 @dataclass(frozen=True)
@@ -105,8 +82,7 @@ class FleetStack:
 
         Raises CloudRefused with AWS's own words; what was created by then is recorded and ends by `destroy`.
         """
-        refresh = self._repair(on_change)
-        refresh = refresh or self._nodes_are_gone()
+        refresh = self._repair(on_change) or self._renew(on_change)
         parallel = max(16, self.config.nodes + 8)
         result = self._run(
             lambda stack: stack.up(
@@ -117,7 +93,9 @@ class FleetStack:
 
     def outputs(self) -> Outputs | None:
         """The fleet that is up, or None. Nothing is asked of AWS."""
-        values = self._run(lambda stack: stack.outputs(), create=False)
+        if not self._exists():
+            return None
+        values = self._run(lambda stack: stack.outputs())
         return parse_outputs({k: v.value for k, v in values.items()}) if values and "nodes" in values else None
 
     def destroy(self, on_change: OnChange = _ignore) -> Teardown:
@@ -147,10 +125,8 @@ class FleetStack:
         # What a killed engine made and never recorded stands in the way of what it did record: a VPC with a second
         # gateway is refused for minutes.
         swept = end_by_tag() if self._was_cut_off() else []
-        self._run(
-            lambda stack: stack.destroy(on_event=_events(count), color="never", parallel=64, refresh=False),
-            create=False,
-        )
+        if self._exists():
+            self._run(lambda stack: stack.destroy(on_event=_events(count), color="never", parallel=64, refresh=False))
         swept += end_by_tag()
         done = Teardown(removed, tuple(swept), tuple(sweep.look(self.cloud, self.name)))
         if done.left:
@@ -160,8 +136,10 @@ class FleetStack:
 
     def _was_cut_off(self) -> bool:
         """Whether the state tells of operations that an engine began and never ended."""
-        state = self._run(lambda stack: stack.export_stack(), create=False)
-        return bool(state and (state.deployment or {}).get("pending_operations"))
+        if not self._exists():
+            return False
+        state = self._run(lambda stack: stack.export_stack())
+        return bool((state.deployment or {}).get("pending_operations"))
 
     def _repair(self, on_change: OnChange) -> bool:
         """After an engine that was killed: forget its half-done operations, end what they made. True if it was.
@@ -187,15 +165,21 @@ class FleetStack:
             sweep.terminate(self.cloud, [stray.id for stray in nodes])
         return True
 
-    def _nodes_are_gone(self) -> bool:
-        """Whether AWS ended nodes that the state still counts on (lease, schedule, spot): then it must be read anew."""
-        up = self.outputs()
-        if up is None:
-            return False
-        alive = sweep.live(self.cloud, self.name)
-        return any(node.id not in alive for node in up.nodes)
+    def _renew(self, on_change: OnChange) -> bool:
+        """Where AWS ended nodes that the state still counts on (lease, schedule, spot) it must be read anew: True.
 
-    def _run(self, act: Callable[[automation.Stack], T], create: bool = True) -> T:
+        If it ended all of them, the schedule goes too: the new nodes' deadline counts from now.
+        """
+        up = self.outputs()
+        alive = sweep.live(self.cloud, self.name) if up else {}
+        gone = [node.id for node in up.nodes if node.id not in alive] if up else []
+        if gone and not alive:
+            on_change(Change("repair", "pulumi:Stack", self.name, "started", "its nodes have ended: a new deadline"))
+            sweep.end_schedule(self.cloud, self.name)
+        return bool(gone)
+
+    def _run(self, act: Callable[[automation.Stack], T]) -> T:
+        """`act` on the stack, which is made if there is none; once more where a dead engine had locked it."""
         from pulumi.automation import errors
 
         try:
@@ -209,7 +193,19 @@ class FleetStack:
         except errors.CommandError as error:
             raise _translated(error, self.name) from error
 
-    def _open(self) -> automation.Stack:
+    def _exists(self) -> bool:
+        """Whether the engine knows the stack; who only looks, or ends, makes none."""
+        from pulumi.automation import errors
+
+        try:
+            self._open(create=False)
+        except errors.StackNotFoundError:
+            return False
+        except errors.CommandError as error:
+            raise _translated(error, self.name) from error
+        return True
+
+    def _open(self, create: bool = True) -> automation.Stack:
         if self._opened is None:
             from pulumi import automation
 
@@ -221,7 +217,8 @@ class FleetStack:
                 env_vars=self.environment,
                 pulumi_command=automation.PulumiCommand(root=str(command.parent.parent)),
             )
-            self._opened = automation.create_or_select_stack(
+            choose = automation.create_or_select_stack if create else automation.select_stack
+            self._opened = choose(
                 stack_name=self.name,
                 project_name=PROJECT,
                 program=lambda: program(self.root),
@@ -255,35 +252,6 @@ class FleetStack:
             self._opened.cancel()
 
 
-def parse_outputs(values: Mapping[str, Any]) -> Outputs:
-    """A stack's outputs, typed. Raises CloudRefused for those of a stack that is no fleet of this version."""
-    try:
-        return Outputs(
-            nodes=tuple(
-                NodeOutput(
-                    rank=int(one["rank"]),
-                    id=one["id"],
-                    private_address=one["privateAddress"],
-                    public_address=one.get("publicAddress") or "",
-                    zone=one["zone"],
-                    instance_type=one["instanceType"],
-                )
-                for one in sorted(values["nodes"], key=lambda one: one["rank"])
-            ),
-            ssh_user=values["ssh"]["user"],
-            ssh_port=int(values["ssh"]["port"]),
-            shared_path=values["sharedPath"],
-            vpc_id=values["vpcId"],
-            file_system_id=values.get("fileSystemId"),
-            schedule_name=values["scheduleName"],
-            terminates_at=values["terminatesAt"],
-        )
-    except (KeyError, TypeError) as error:
-        raise CloudRefused(
-            f"the stack's outputs lack {error}", do="It was made by another version: pulumi up, then again."
-        ) from error
-
-
 def _events(on_change: OnChange) -> Callable[[automation.EngineEvent], None]:
     states = (("resource_pre_event", "started"), ("res_outputs_event", "done"), ("res_op_failed_event", "failed"))
 
@@ -308,7 +276,7 @@ def _plain(text: str) -> str:
     return re.sub(r"<\{%.*?%\}>", "", text).strip()
 
 
-def _translated(error: Exception, stack: str) -> CloudRefused | BadInput:
+def _translated(error: Exception, stack: str) -> FleetError:
     """The engine's failure as one line: its error diagnostics, without the wrapping that every failure carries."""
     text = str(error)
     if "incorrect passphrase" in text:
@@ -327,5 +295,7 @@ def _translated(error: Exception, stack: str) -> CloudRefused | BadInput:
         )
     found = re.findall(r"^(?:\s*stderr:)?\s*error: (.*\S)", text, re.MULTILINE)
     said = [line for line in dict.fromkeys(found) if line not in ("update failed", "preview failed", "destroy failed")]
-    shown = "; ".join(said[:3]) or (text.strip().splitlines() or ["no message"])[-1].strip()
+    if any("cancel" in line for line in said):
+        return Interrupted("the engine was interrupted", where=f"stack {stack}", do=f"fleet down -s {stack} ends it.")
+    shown = "; ".join(said[:3]) or "the engine was ended before it was done"
     return CloudRefused(shown.rstrip("."), where=f"stack {stack}")

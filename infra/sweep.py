@@ -56,6 +56,11 @@ def terminate(cloud: Cloud, ids: list[str]) -> None:
         cloud.client("ec2").terminate_instances(InstanceIds=ids)
 
 
+def end_schedule(cloud: Cloud, stack: str) -> None:
+    with _translated():
+        _end_schedules(cloud, list(_schedules(cloud, stack)))
+
+
 def look(cloud: Cloud, stack: str) -> list[Answer]:
     """Everything of the stack that still exists, question by question. Raises CloudRefused where it can't look:
     a question that was not answered is no proof."""

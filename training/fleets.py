@@ -21,8 +21,9 @@ from training.plan import Offer
 
 if TYPE_CHECKING:
     from infra.cost import HourlyCost
+    from infra.outputs import Outputs
     from infra.settings import StackConfig
-    from infra.stack import Change, FleetStack, Outputs, Teardown
+    from infra.stack import Change, FleetStack, Teardown
     from infra.sweep import Node as LiveNode
 
 #: What an `up` or a `down` tells while it works: a short line, such as "node-000 created" or "12 of 24 resources".

@@ -24,7 +24,7 @@ from training.launch import active_runs, find_run, launch
 from training.plan import Plan
 from training.preflight import preflight
 from training.receipt import Asked, Money, Receipt
-from training.record import Record, Request, Stage
+from training.record import STAGES, Record, Request, Stage
 from training.remote import Machines
 from training.report import write_report
 from training.run import Event, Outcome, Run, now
@@ -56,7 +56,7 @@ class Line:
         try:
             yield telling
         except BaseException as error:
-            said = error.what if isinstance(error, FleetError) else type(error).__name__
+            said = error.what if isinstance(error, FleetError) else "interrupted"
             self.tell(Stage(now(), name, "failed", said))
             raise
         self.tell(Stage(now(), name, "done", telling.detail))
@@ -87,6 +87,8 @@ def carry_out(line: Line, plan: Plan | None, fleet: Fleet) -> Receipt:
     done = {e.stage for e in line.record.events(request.run_id) if isinstance(e, Stage) and e.state == "done"}
     if "receipt" in done:
         raise BadInput(f"{request.run_id} is finished", do=f"fleet receipt {request.run_id}")
+    if line.record.state_of(request.run_id) == "refused":
+        raise BadInput(f"{request.run_id} was refused and never began", do=f"fleet run {request.job_file} anew.")
     try:
         if "collect" in done:
             return finish(line, fleet, None, collected(line.folder), left_up=request.leaves_up)
@@ -146,6 +148,7 @@ def begin(line: Line, machines: Machines, plan: Plan | None, fleet: Fleet) -> Ru
         )
     busy, _ = active_runs(machines)
     if busy:
+        line.record.state(line.request.run_id, "refused")
         raise BadInput(
             f"{fleet.name} is busy with {', '.join(busy)}",
             do=f"Wait (fleet attach {busy[0]}), stop it (fleet stop {busy[0]}), or use another fleet.",
@@ -211,7 +214,8 @@ def finish(line: Line, fleet: Fleet, run: Run | None, artifacts: Artifacts | Non
             **facts,
         )
         if run and run.before:
-            made = replace(made, stages={**run.before, **made.stages})
+            spent = {**run.before, **made.stages}
+            made = replace(made, stages={stage: spent[stage] for stage in STAGES if stage in spent})
         line.folder.mkdir(parents=True, exist_ok=True)
         (line.folder / "receipt.json").write_text(json.dumps(made.as_json(), indent=1))
         write_report(made, line.folder / "report.html")

@@ -144,7 +144,9 @@ def lines(receipt: Receipt) -> list[str]:
         rate = f"${money.usd_per_hour:.4f} an hour x {billed}, {money.price_source}"
         out.append(f"{'fleet':17}{planned:22}{actual}   {rate}")
     else:
-        out.append(f"{'cost':17}none of ours: {money.price_source}" if money.price_source else f"{'cost':17}unknown")
+        out.append(
+            f"{'cost':17}{'unknown' if receipt.request.source == 'stack' else 'none of ours: your own machines'}"
+        )
     whole = sum(receipt.stages.values()) or 1
     shares = [f"{name} {span(spent)} ({spent / whole:.0%})" for name, spent in receipt.stages.items() if spent >= 0.5]
     out.append(f"{'time':17}{' · '.join(shares)}")

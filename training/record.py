@@ -82,11 +82,17 @@ class Record:
         return [(Request(**json.loads(r)), datetime.fromisoformat(began), state) for r, began, state in rows]
 
     def latest(self) -> str:
-        """The id of the newest run, or BadInput where there is none."""
-        row = self._db.execute("select id from runs order by began desc limit 1").fetchone()
+        """The id of the newest run that wasn't refused before it began, or BadInput where there is none."""
+        newest = "select id from runs where state != 'refused' order by began desc limit 1"
+        row = self._db.execute(newest).fetchone()
         if row is None:
             raise BadInput("no run is recorded here", do="Start one: fleet run JOB -s STACK.")
         return str(row[0])
+
+    def state_of(self, run_id: str) -> str:
+        """The stage that it is in, or how it ended; "" for a run that is not recorded here."""
+        row = self._db.execute("select state from runs where id = ?", (run_id,)).fetchone()
+        return str(row[0]) if row else ""
 
     def state(self, run_id: str, state: str) -> None:
         self._db.execute("update runs set state = ? where id = ?", (state, run_id))

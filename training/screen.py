@@ -70,7 +70,8 @@ class Screen:
             return
         took = (event.at - self._began.get(event.stage, event.at)).total_seconds()
         self.close()
-        print(f"{MARKS[event.state]} {event.stage:11} {event.detail:60} {span(took):>12}".rstrip(), flush=True)
+        detail = event.detail if event.state == "done" else ""  # why it failed is said once, at the end
+        print(f"{MARKS[event.state]} {event.stage:11} {detail:60} {span(took):>12}".rstrip(), flush=True)
 
     def _line(self, event: Event) -> str | None:
         if isinstance(event, Step):

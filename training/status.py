@@ -88,7 +88,11 @@ def lines(status: Status) -> list[str]:
             at = f"{end.at:%Y-%m-%d %H:%M} UTC" if end.at else ""
             left = f"({span((end.at - datetime.now(UTC)).total_seconds())} left)" if end.at else ""
             out.append(f"ends        {end.name:14}{end.state:9}{at} {left}  {end.detail}".rstrip())
-        most = "UNKNOWN" if status.usd_at_most is None else f"${status.usd_at_most:.2f} if nobody touches it again"
+        most = (
+            "UNKNOWN"
+            if status.usd_at_most is None
+            else f"${status.usd_at_most:.2f}, by the last of its ends, if nobody touches it again"
+        )
         out.append(f"at most     {most}")
     out.append(f"trains      {', '.join(status.runs) or ('UNKNOWN' if status.unknown else 'nothing')}")
     return out + [f"UNKNOWN     {why}" for why in status.unknown]

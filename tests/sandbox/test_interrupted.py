@@ -27,7 +27,7 @@ def made(count: int) -> Callable[[dict[str, Any]], bool]:
 
 
 def instances(project: Project) -> list[str]:
-    return [one for one in project.left() if one.startswith("instance ")]
+    return [one for one in project.left() if one.startswith("instance i-")]
 
 
 # One run, cut off in every stage -------------------------------------------------------------------------------------

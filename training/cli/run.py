@@ -106,9 +106,15 @@ def stop(
 ) -> None:
     """Stop RUN (by default the newest) on all its nodes: TERM to the process group, then KILL. The fleet stays."""
     from infra.errors import CloudRefused
+    from training.launch import active_runs
     from training.launch import stop as stop_run
 
     with reached(run_id, stack, hosts, local, key) as (machines, run, _):
+        running, _ = active_runs(machines)
+        if run.id not in running:
+            raise BadInput(
+                f"{run.id} does not run", do=f"fleet receipt {run.id}, fleet logs {run.id} tell how it ended."
+            )
         failed = stop_run(machines, run, grace)
     if failed:
         raise CloudRefused("; ".join(f"rank {rank}: {error}" for rank, error in failed.items()), where=run.id)

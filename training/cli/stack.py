@@ -96,7 +96,10 @@ def outputs(stack: str | None, as_json: bool) -> None:
     if as_json:
         options.put_json(data)
     else:
-        click.echo("\n".join(f"{name:16} {value}" for name, value in data.items()))
+        for name, value in data.items():
+            for one in value if isinstance(value, tuple) else (value,):
+                shown = "  ".join(str(part) for part in one.values()) if isinstance(one, dict) else one
+                click.echo(f"{name:16} {shown}")
 
 
 @click.command()

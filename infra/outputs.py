@@ -1,0 +1,62 @@
+"""What a stack that is up says of its fleet, typed: the value that crosses from `infra` to `training`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from infra.errors import CloudRefused
+
+
+@dataclass(frozen=True)
+class NodeOutput:
+    rank: int
+    id: str
+    private_address: str
+    public_address: str
+    zone: str
+    instance_type: str
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """What a stack that is up says of its fleet. terminates_at: the AWS schedule's "at(...)", UTC."""
+
+    nodes: tuple[NodeOutput, ...]
+    ssh_user: str
+    ssh_port: int
+    shared_path: str
+    vpc_id: str
+    file_system_id: str | None
+    schedule_name: str
+    terminates_at: str
+
+
+def parse_outputs(values: Mapping[str, Any]) -> Outputs:
+    """A stack's outputs, typed. Raises CloudRefused for those of a stack that is no fleet of this version."""
+    try:
+        return Outputs(
+            nodes=tuple(
+                NodeOutput(
+                    rank=int(one["rank"]),
+                    id=one["id"],
+                    private_address=one["privateAddress"],
+                    public_address=one.get("publicAddress") or "",
+                    zone=one["zone"],
+                    instance_type=one["instanceType"],
+                )
+                for one in sorted(values["nodes"], key=lambda one: one["rank"])
+            ),
+            ssh_user=values["ssh"]["user"],
+            ssh_port=int(values["ssh"]["port"]),
+            shared_path=values["sharedPath"],
+            vpc_id=values["vpcId"],
+            file_system_id=values.get("fileSystemId"),
+            schedule_name=values["scheduleName"],
+            terminates_at=values["terminatesAt"],
+        )
+    except (KeyError, TypeError) as error:
+        raise CloudRefused(
+            f"the stack's outputs lack {error}", do="It was made by another version: pulumi up, then again."
+        ) from error
