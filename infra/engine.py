@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from infra.errors import BadInput, CloudRefused
 
@@ -41,6 +45,50 @@ def ensure(say: Say = lambda line: None) -> Path:
     if not _install(home, say):
         _build(home, say)
     return home
+
+
+@contextmanager
+def ends_in_order() -> Iterator[None]:
+    """While an engine works: Ctrl-C and SIGTERM let it end what it is at, and only then end us.
+
+    It writes down what it has made by then. Were its output closed before, it would die in the middle of a create.
+    Ctrl-C reaches it from the terminal as it does us; a second one ends both at once.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    caught = 0
+
+    def on_signal(number: int, frame: Any) -> None:
+        nonlocal caught
+        caught += 1
+        if caught > 1:
+            raise KeyboardInterrupt
+        if number == signal.SIGTERM:
+            _interrupt_engines()
+
+    before = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    except Exception as error:
+        if caught:
+            raise KeyboardInterrupt from error
+        raise
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    if caught:
+        raise KeyboardInterrupt
+
+
+def _interrupt_engines() -> None:
+    """Those that this process has started; not its other children, of which a sandbox may be one."""
+    import psutil
+
+    for child in psutil.Process().children():
+        with suppress(psutil.NoSuchProcess):
+            if child.name() == "pulumi":
+                child.send_signal(signal.SIGINT)
 
 
 def _cached(environ: dict[str, str]) -> Path:

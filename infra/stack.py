@@ -183,13 +183,15 @@ class FleetStack:
         from pulumi.automation import errors
 
         try:
-            return act(self._open())
+            with engine.ends_in_order():
+                return act(self._open())
         except errors.ConcurrentUpdateError as error:
             self._unlock(str(error))
         except errors.CommandError as error:
             raise _translated(error, self.name) from error
         try:
-            return act(self._open())
+            with engine.ends_in_order():
+                return act(self._open())
         except errors.CommandError as error:
             raise _translated(error, self.name) from error
 

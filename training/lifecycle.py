@@ -251,16 +251,19 @@ def _failed(outcome: Outcome, line: Line, fleet: Fleet) -> FleetError:
 
 
 def what_next(request: Request, fleet: Fleet) -> str:
-    """What is left, what it costs an hour and when that ends, and the two commands that go on from here."""
+    """What is left, what it costs an hour, and the two commands that go on from here."""
     attach = f"fleet attach {request.run_id} goes on"
     if request.source != "stack":
         return f"{attach}; fleet stop {request.run_id} ends it."
+    return f"{what_is_left(fleet)}: {attach}; fleet down -s {request.fleet} leaves nothing."
+
+
+def what_is_left(fleet: Fleet) -> str:
+    """Whether nodes of the fleet are up, and at what price an hour."""
     try:
-        up = fleet.is_up()
+        if not fleet.is_up():
+            return "No node is up"
     except FleetError:
-        return f"Whether the fleet is up can't be told: fleet status -s {request.fleet}."
-    if not up:
-        return f"No node is up. {attach}; fleet down -s {request.fleet} leaves nothing."
-    offer = fleet.offer()
-    price = "no price known" if offer.usd_per_hour is None else f"${offer.usd_per_hour:.2f} an hour"
-    return f"The fleet is up, {price}: {attach}; fleet down -s {request.fleet} leaves nothing."
+        return f"Whether the fleet is up can't be told (fleet status -s {fleet.name})"
+    price = fleet.offer().usd_per_hour
+    return "The fleet is up, " + ("no price known" if price is None else f"${price:.2f} an hour")

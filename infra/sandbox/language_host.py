@@ -77,7 +77,9 @@ def main() -> None:
         signal.signal(number, lambda *_: stopped.set())
     sys.stdout.write(f"{port}\n")
     sys.stdout.flush()
-    stopped.wait()
+    engine = os.getppid()
+    while not stopped.wait(1) and os.getppid() == engine:
+        continue
     server.stop(grace=None)
 
 

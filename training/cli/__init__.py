@@ -96,8 +96,10 @@ def _run(arguments: list[str]) -> int:
     except click.ClickException as error:
         error.show()
         return 2
-    except click.Abort:
-        click.echo("Not confirmed: nothing was done.", err=True)
+    except click.Abort as error:
+        # click makes one of a Ctrl-C anywhere; only a question that was answered with no has no cause.
+        interrupted = isinstance(error.__cause__, KeyboardInterrupt)
+        click.echo("Interrupted." if interrupted else "Not confirmed: nothing was done.", err=True)
         return 130
     except KeyboardInterrupt:
         click.echo("Interrupted.", err=True)

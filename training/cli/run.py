@@ -171,7 +171,7 @@ def _carry_out(root: Path, request: Request, record: Record, plan: Plan | None, 
     offer = fleet.offer()
     screen = Screen(as_json=as_json, usd_per_hour=offer.usd_per_hour, most_usd=offer.most_usd)
     line = Line(request, record, screen.show, run_folder(root, request.run_id))
-    with interruptible():
+    with interruptible(fleet):
         try:
             receipt = carry_out(line, plan, fleet)
         finally:
@@ -184,18 +184,22 @@ def _carry_out(root: Path, request: Request, record: Record, plan: Plan | None, 
 
 
 @contextmanager
-def interruptible() -> Iterator[None]:
-    """SIGTERM ends as Ctrl-C does; the engine, if it works, is asked to end as well, which it does in good order."""
+def interruptible(fleet: Fleet) -> Iterator[None]:
+    """SIGTERM ends as Ctrl-C does (while an engine works, in its own order: infra/engine.py).
+
+    Raises Interrupted that says what is left of the fleet and what it costs, unless the work itself has said so.
+    """
+    from infra.errors import Interrupted
+    from training.lifecycle import what_is_left
 
     def on_term(signum: int, frame: Any) -> None:
-        import psutil
-
-        for child in psutil.Process().children():
-            child.send_signal(signal.SIGINT)
         raise KeyboardInterrupt
 
     before = signal.signal(signal.SIGTERM, on_term)
     try:
         yield
+    except KeyboardInterrupt as error:
+        do = f"{what_is_left(fleet)}: fleet up -s {fleet.name} goes on, fleet down -s {fleet.name} leaves nothing."
+        raise Interrupted("interrupted", do=do) from error
     finally:
         signal.signal(signal.SIGTERM, before)

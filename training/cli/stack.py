@@ -51,7 +51,7 @@ def up(stack: str | None, key: Path | None, yes: bool, as_json: bool) -> None:
     price = "price unknown" if offer.usd_per_hour is None else f"${offer.usd_per_hour:.4f} an hour"
     if not yes and not fleet.is_up():
         click.confirm(f"Create {offer.nodes} x {offer.instance_type}, {price}?", abort=True, err=as_json)
-    with interruptible(), one_stage("up", as_json=as_json) as say:
+    with interruptible(fleet), one_stage("up", as_json=as_json) as say:
         inventory = fleet.up(say)
     life = span(offer.lifetime.total_seconds()) if offer.lifetime else "unknown"
     if as_json:
@@ -71,7 +71,7 @@ def down(stack: str | None, as_json: bool) -> None:
     from training.screen import one_stage
 
     fleet = StackFleet(options.project_root(), options.needed_stack(stack))
-    with interruptible(), one_stage("down", as_json=as_json) as say:
+    with interruptible(fleet), one_stage("down", as_json=as_json) as say:
         teardown = fleet.down(say)
     if as_json:
         options.put_json({"stack": fleet.name, **asdict(teardown)})

@@ -72,7 +72,7 @@ def launch(job: Path, stack: str | None, hosts: str | None, local: bool, key: Pa
     record.begin(request, now())
     screen = Screen(as_json=as_json)
     line = Line(request, record, screen.show, run_folder(root, request.run_id))
-    with interruptible(), Machines(inventory) as machines:
+    with interruptible(fleet), Machines(inventory) as machines:
         try:
             run = begin(line, machines, made, fleet)
         finally:
