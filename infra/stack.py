@@ -124,7 +124,11 @@ class FleetStack:
 
         # What a killed engine made and never recorded stands in the way of what it did record: a VPC with a second
         # gateway is refused for minutes.
-        swept = end_by_tag() if self._was_cut_off() else []
+        swept = []
+        if self._was_cut_off():
+            swept = end_by_tag()
+            # Destroy alone would keep the half-done operations in the state, for the next up to stumble over.
+            self._run(lambda stack: stack.refresh(clear_pending_creates=True, color="never"))
         if self._exists():
             self._run(lambda stack: stack.destroy(on_event=_events(count), color="never", parallel=64, refresh=False))
         swept += end_by_tag()

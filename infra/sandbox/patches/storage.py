@@ -17,6 +17,7 @@ def install() -> None:
     replace(EFSResponse, "update_file_system", update_file_system)
     replace(EFSResponse, "put_backup_policy", put_backup_policy)
     replace(EFSResponse, "delete_file_system_policy", delete_file_system_policy)
+    replace(EFSResponse, "describe_file_system_policy", describe_file_system_policy)
 
 
 def update_file_system(self: EFSResponse) -> Any:
@@ -43,6 +44,14 @@ def delete_file_system_policy(self: EFSResponse) -> Any:
     self.efs_backend.describe_file_systems(file_system_id=file_system)  # answers FileSystemNotFound where there is none
     self.efs_backend.put_file_system_policy(file_system, "", False)
     return "", {"Content-Type": "application/json"}
+
+
+def describe_file_system_policy(self: EFSResponse) -> Any:
+    """https://docs.aws.amazon.com/efs/latest/ug/API_DescribeFileSystemPolicy.html"""
+    file_system = self._get_param("FileSystemId")
+    self.efs_backend.describe_file_systems(file_system_id=file_system)  # answers FileSystemNotFound where there is none
+    policy = self.efs_backend.describe_file_system_policy(file_system_id=file_system)
+    return json.dumps({"FileSystemId": file_system, "Policy": policy}), {"Content-Type": "application/json"}
 
 
 @dataclass(frozen=True)
