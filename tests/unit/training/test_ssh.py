@@ -19,4 +19,4 @@ def test_connections_that_are_made_at_one_time_share_no_configuration() -> None:
 
 def test_the_operators_own_ssh_settings_do_not_count() -> None:
     assert _config().load_ssh_configs is False
-    assert list(_config().base_ssh_config.get_hostnames()) == ["*"]
+    assert not _config().base_ssh_config.get_hostnames()
