@@ -161,4 +161,4 @@ def _build(home: Path, say: Say) -> None:
 
 
 if __name__ == "__main__":
-    print(ensure(lambda line: print(line, flush=True)))
+    ensure(lambda line: print(line, flush=True))

@@ -59,7 +59,7 @@ class Line:
             said = error.what if isinstance(error, FleetError) else "interrupted"
             self.tell(Stage(now(), name, "failed", said))
             raise
-        self.tell(Stage(now(), name, "done", telling.detail))
+        self.tell(Stage(now(), name, "failed" if telling.failed else "done", telling.detail))
 
 
 @dataclass
@@ -67,6 +67,7 @@ class Telling:
     name: str
     line: Line
     detail: str = ""
+    failed: bool = False
 
     def say(self, text: str) -> None:
         """Progress: shown, not recorded; it would be a thousand lines that nobody asks for again."""
@@ -175,7 +176,7 @@ def _train(line: Line, machines: Machines, run: Run) -> Outcome:
         for event in watch(machines, run, line.folder):
             line.tell(event)
             if isinstance(event, Outcome):
-                telling.detail = event.state
+                telling.detail, telling.failed = event.state, event.state != "succeeded"
                 return event
     raise CloudRefused(f"{run.id} gave no outcome", do=f"fleet attach {run.id}")
 
@@ -242,12 +243,18 @@ def _money(request: Request, fleet: Fleet, since: datetime | None, events: list)
 def _failed(outcome: Outcome, line: Line, fleet: Fleet) -> FleetError:
     rank = "" if outcome.first_failed_rank is None else f"rank {outcome.first_failed_rank} failed first: "
     if outcome.state == "stopped":
-        return Interrupted(
-            f"{line.request.run_id} was stopped at step {outcome.step}", do=what_next(line.request, fleet)
-        )
+        return Interrupted(f"{line.request.run_id} was stopped at step {outcome.step}", do=_after_the_end(line, fleet))
     cause = outcome.cause
     said = f"{cause.text} (logs/rank-{cause.rank}.log:{cause.line})" if cause else outcome.why
-    return TrainingFailed(f"{rank}{said}", where=str(line.folder), do=what_next(line.request, fleet))
+    return TrainingFailed(f"{rank}{said}", where=str(line.folder), do=_after_the_end(line, fleet))
+
+
+def _after_the_end(line: Line, fleet: Fleet) -> str:
+    """A run that is over can't be gone on with: what is left of its fleet, and how to try again."""
+    if line.request.source != "stack":
+        return f"fleet logs {line.request.run_id} tells more."
+    tries = f"fleet run JOB -s {fleet.name} tries again on it"
+    return f"{what_is_left(fleet)}: {tries}, fleet down -s {fleet.name} ends it."
 
 
 def what_next(request: Request, fleet: Fleet) -> str:

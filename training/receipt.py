@@ -150,6 +150,9 @@ def lines(receipt: Receipt) -> list[str]:
     whole = sum(receipt.stages.values()) or 1
     shares = [f"{name} {span(spent)} ({spent / whole:.0%})" for name, spent in receipt.stages.items() if spent >= 0.5]
     out.append(f"{'time':17}{' · '.join(shares)}")
+    cause = receipt.outcome.cause if receipt.outcome else None
+    if cause:
+        out.append(f"{'cause':17}rank {cause.rank}: {cause.text} (logs/rank-{cause.rank}.log:{cause.line})")
     if receipt.kept:
         out.append(f"{'kept':17}{receipt.kept}   {receipt.files} files, {size(receipt.bytes)}, sums ok")
     if receipt.left_up:

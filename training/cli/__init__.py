@@ -99,7 +99,7 @@ def _run(arguments: list[str]) -> int:
     except click.Abort as error:
         # click makes one of a Ctrl-C anywhere; only a question that was answered with no has no cause.
         interrupted = isinstance(error.__cause__, KeyboardInterrupt)
-        click.echo("Interrupted." if interrupted else "Not confirmed: nothing was done.", err=True)
+        click.echo("Interrupted." if interrupted else "\nNot confirmed: nothing was done.", err=True)
         return 130
     except KeyboardInterrupt:
         click.echo("Interrupted.", err=True)

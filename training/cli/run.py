@@ -145,11 +145,14 @@ def reached(
         fleet = fleet_of(root, request.source, request.fleet, key)
     else:
         raise BadInput(f"{run_id} is not recorded here", do="Name its fleet: -s STACK, --hosts NAME or --local.")
+    folder = run_folder(root, run_id)
+    if (folder / "receipt.json").exists() and not fleet.is_up():
+        raise BadInput(f"{run_id} is finished and its fleet is gone", do=f"What it left is in {folder}.")
     with Machines(fleet.inventory()) as machines:
         found = find_run(machines, run_id)
         if found is None:
             raise BadInput(f"the nodes of {fleet.name} know no {run_id}", do="fleet runs lists the runs.")
-        yield machines, found, run_folder(root, run_id)
+        yield machines, found, folder
 
 
 def _on_nodes(fleet: Fleet, run_id: str) -> Any:

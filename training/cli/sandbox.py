@@ -73,7 +73,8 @@ def status(stack: str, as_json: bool) -> None:
         return
     click.echo(f"running since {found['since']}, pid {found['pid']}, port {found['port']}")
     for one in found["instances"]:
-        click.echo("  " + "  ".join(str(value) for value in one.values()))
+        shown = ["; ".join(v.values()) if isinstance(v, dict) else str(v) for v in one.values()]
+        click.echo("  " + "  ".join(shown))
 
 
 @sandbox.command()

@@ -50,7 +50,10 @@ def up(stack: str | None, key: Path | None, yes: bool, as_json: bool) -> None:
     offer = fleet.offer()
     price = "price unknown" if offer.usd_per_hour is None else f"${offer.usd_per_hour:.4f} an hour"
     if not yes and not fleet.is_up():
-        click.confirm(f"Create {offer.nodes} x {offer.instance_type}, {price}?", abort=True, err=as_json)
+        life = span(offer.lifetime.total_seconds()) if offer.lifetime else "unknown"
+        most = "" if offer.most_usd is None else f", ${offer.most_usd:.2f} to its deadline"
+        asked = f"Create {offer.nodes} x {offer.instance_type}, {price}{most} in {life}?"
+        click.confirm(asked, abort=True, err=as_json)
     with interruptible(fleet), one_stage("up", as_json=as_json) as say:
         inventory = fleet.up(say)
     life = span(offer.lifetime.total_seconds()) if offer.lifetime else "unknown"
@@ -71,6 +74,7 @@ def down(stack: str | None, as_json: bool) -> None:
     from training.screen import one_stage
 
     fleet = StackFleet(options.project_root(), options.needed_stack(stack))
+    fleet.hourly_cost()  # a wrong name or file is refused before anything is shown
     with interruptible(fleet), one_stage("down", as_json=as_json) as say:
         teardown = fleet.down(say)
     if as_json:
@@ -134,7 +138,7 @@ def status(stack: str | None, hosts: str | None, local: bool, key: Path | None, 
         click.echo("\n".join(statuses.lines(found)))
 
 
-@click.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
+@click.command(context_settings={"ignore_unknown_options": True})
 @click.argument("rank", type=int)
 @click.argument("command", nargs=-1, type=click.UNPROCESSED)
 @options.where
@@ -150,7 +154,7 @@ def ssh(
 ) -> int:
     """Open a shell on the node of RANK, or run COMMAND there. Its host key is the pinned one and no other.
 
-    Options of fleet stand before RANK, what follows belongs to COMMAND: fleet ssh -s dev 0 nvidia-smi -L
+    What follows -- belongs to COMMAND, whatever it looks like: fleet ssh 0 -s dev -- nvidia-smi -L
     """
     from training.shell import interactive, pinned, ssh_command
 
