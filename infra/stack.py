@@ -9,6 +9,7 @@ import re
 import socket
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -211,17 +212,23 @@ class FleetStack:
             raise _translated(error, self.name) from error
         return True
 
+    @cached_property
+    def _command(self) -> automation.PulumiCommand:
+        """Found once: to find it is to ask it twice for its version, 0.2 s each."""
+        from pulumi import automation
+
+        return automation.PulumiCommand(root=str(engine.ensure().parent.parent))
+
     def _open(self, create: bool = True) -> automation.Stack:
         if self._opened is None:
             from pulumi import automation
 
             from infra.program import program
 
-            command = engine.ensure()
             options = automation.LocalWorkspaceOptions(
                 work_dir=str(self.root),
                 env_vars=self.environment,
-                pulumi_command=automation.PulumiCommand(root=str(command.parent.parent)),
+                pulumi_command=self._command,
             )
             choose = automation.create_or_select_stack if create else automation.select_stack
             self._opened = choose(
