@@ -83,8 +83,12 @@ class Project:
 
     def environment(self, extra: Mapping[str, str] | None = None) -> dict[str, str]:
         mine = {name: value for name, value in os.environ.items() if not name.startswith(_FOREIGN)}
-        # Certificates for what AWS's names would answer are no secret of AWS's; no profile or region comes along.
-        return mine | {"FLEET_SANDBOX_HOME": str(self.home), "COLUMNS": "200"} | self.env | dict(extra or {})
+        # uv as it most often is, beside other programs: a host is not given a virtual environment's folder, and would
+        # get its own by pip.
+        path = f"{self.root / 'bin'}:{mine['PATH']}"
+        return (
+            mine | {"PATH": path, "FLEET_SANDBOX_HOME": str(self.home), "COLUMNS": "200"} | self.env | dict(extra or {})
+        )
 
     def fleet(
         self,
@@ -321,6 +325,10 @@ def new_project(root: Path, project: Project | None = None) -> Project:
     shutil.copy(REPO / "Pulumi.yaml", root)
     for name in ("infra", "scripts", "pyproject.toml", "uv.lock", ".venv"):
         (root / name).symlink_to(REPO / name)
+    uv = shutil.which("uv")
+    assert uv, "scripts/prepare puts uv on PATH"
+    (root / "bin").mkdir()
+    (root / "bin" / "uv").symlink_to(uv)
     project.stack()
     return project
 

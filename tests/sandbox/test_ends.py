@@ -29,19 +29,19 @@ def ends(project: Project, stack: str) -> dict[str, str]:
 def two(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
     """Two stacks: `leased` without the AWS schedule, `scheduled` without the nodes' own leases."""
     with project_in(tmp_path_factory.mktemp("ends") / "clone") as project:
-        for third, stack in enumerate(("leased", "scheduled"), 1):
-            project.stack(stack, change=network(project, third) | {"swift-fleet:sharedFiles": "false"})
+        for third, (stack, nodes) in enumerate((("leased", "2"), ("scheduled", "1")), 1):
+            change = network(project, third) | {"swift-fleet:sharedFiles": "false", "swift-fleet:nodes": nodes}
+            project.stack(stack, change=change)
             project.fleet("up", "-s", stack, "--yes").ok()
         project.cloud("leased").client("scheduler").delete_schedule(Name="swift-fleet-leased-end")
-        for rank in ("0", "1"):
-            project.fleet("ssh", "-s", "scheduled", rank, "systemctl", "stop", "fleet-lease.timer").ok()
+        project.fleet("ssh", "-s", "scheduled", "0", "systemctl", "stop", "fleet-lease.timer").ok()
         yield project
 
 
 def test_status_tells_of_each_end_by_itself_whether_it_is_armed(two: Project) -> None:
     assert ends(two, "leased") == {"lease": "armed", "AWS schedule": "missing"}
     assert ends(two, "scheduled") == {"lease": "missing", "AWS schedule": "armed"}
-    assert "not on rank 0, 1" in two.fleet("status", "-s", "scheduled").ok().out
+    assert "on 0 of 1: not on rank 0" in two.fleet("status", "-s", "scheduled").ok().out
 
 
 def test_just_before_the_deadline_both_still_run(two: Project) -> None:
