@@ -24,6 +24,7 @@ __all__ = ["Running", "control", "state_dir", "endpoint_port", "environment", "s
 
 START_S = 60.0
 STOP_S = 60.0
+DYING_S = 5.0
 _BIN = Path(__file__).parent / "bin"
 _REPO = Path(__file__).parents[2]
 
@@ -76,9 +77,13 @@ def status(state_dir: Path) -> dict[str, Any]:
     try:
         return {"running": True, "pid": running.pid, **control(running.port, "status")}
     except CloudRefused:
-        if is_alive(state_dir.absolute()):
-            raise
-        return {"running": False}  # it ended while it was asked
+        # A process that dies refuses its connections a little before the kernel lets go of its lock.
+        deadline = time.monotonic() + DYING_S
+        while is_alive(state_dir.absolute()):
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.05)
+        return {"running": False}
 
 
 def control(port: int, path: str, body: Any = None) -> Any:
