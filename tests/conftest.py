@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,9 @@ import pytest
 from project import REPO, Life, Local, Project, eventually, project_in
 
 from infra import engine
+
+# Started in the background by a shell without job control, Ctrl-C is ignored, by us and by what we start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
