@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 from clouds import Cloud, start_cloud
+from provided import Base, Engine, configured, new_base
 
 from infra.sandbox import process
 
@@ -17,3 +18,14 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
         yield start_cloud(state)
     finally:
         process.stop(state)
+
+
+@pytest.fixture(scope="module")
+def engine(cloud: Cloud) -> Iterator[Engine]:
+    with configured(cloud.running.url) as engine:
+        yield engine
+
+
+@pytest.fixture(scope="module")
+def base(engine: Engine) -> Base:
+    return new_base(engine)

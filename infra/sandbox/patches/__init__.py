@@ -20,9 +20,19 @@ def install() -> None:
         if not hasattr(settings, name):
             raise RuntimeError(f"moto.settings has no {name}: is moto the version that pyproject.toml names?")
         setattr(settings, name, True)
-    from infra.sandbox.patches import access, capacity, images, instances, launch, network, storage
+    from infra.sandbox.patches import (
+        access,
+        addresses,
+        capacity,
+        images,
+        instances,
+        launch,
+        network,
+        storage,
+        templates,
+    )
 
-    for module in (instances, launch, capacity, network, images, storage, access):
+    for module in (instances, launch, templates, addresses, capacity, network, images, storage, access):
         if not getattr(module, "_installed", False):
             module.install()
             module._installed = True  # type: ignore[attr-defined]

@@ -64,7 +64,16 @@ def check(response: EC2Response, params: dict[str, Any]) -> None:
 
 def place(instance: Instance, params: dict[str, Any]) -> None:
     instance.placement.group_name = (params.get("Placement") or {}).get("GroupName") or ""
-    instance.capacity_reservation_id = _target(params)  # type: ignore[attr-defined]
+    _specify(instance, params)
+
+
+def _specify(instance: Any, params: dict[str, Any]) -> None:
+    said = params.get("CapacityReservationSpecification") or {}
+    target, preference = said.get("CapacityReservationTarget"), said.get("CapacityReservationPreference")
+    instance.capacity_reservation_id = _target(params)
+    # AWS shows `open` where nothing was said.
+    shown = {"CapacityReservationTarget": target} if target else {"CapacityReservationPreference": preference or "open"}
+    instance.capacity_reservation_specification = shown
 
 
 def _target(params: dict[str, Any]) -> str | None:
@@ -181,7 +190,7 @@ def cancel_capacity_reservation(self: EC2Response) -> ActionResult:
 
 def modify_instance_capacity_reservation_attributes(self: EC2Response) -> ActionResult:
     instance = self.ec2_backend.get_instance(self._get_param("InstanceId"))
-    instance.capacity_reservation_id = _target(self.params)
+    _specify(instance, self.params)
     return ActionResult({"Return": True})
 
 

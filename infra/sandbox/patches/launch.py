@@ -62,10 +62,10 @@ def merged(template: dict[str, Any], request: dict[str, Any]) -> dict[str, Any]:
 
 def run_instances_call(self: EC2Response) -> ActionResult:
     params: dict[str, Any] = dict(self.params)
-    template = params.get("LaunchTemplate") or {}
-    if template:
-        data = self.ec2_backend._get_template_from_args(template).data
-        params = merged(data, params)
+    template = params.get("LaunchTemplate")
+    version = self.ec2_backend._get_template_from_args(template) if template else None
+    if version:
+        params = merged(version.data, params)
     _check_interfaces(params)
     token = params.get("ClientToken")
     if (earlier := _launched(self.ec2_backend).get(token)) and not params.get("DryRun"):
@@ -80,6 +80,9 @@ def run_instances_call(self: EC2Response) -> ActionResult:
     assert isinstance(reservation, Reservation)
     for instance in reservation.instances:
         capacity.place(instance, params)
+        if version:
+            made_from = {"id": version.template.id, "version": str(version.number)}
+            instance.add_tags({f"aws:ec2launchtemplate:{key}": value for key, value in made_from.items()})
     if token:
         _launched(self.ec2_backend)[token] = (_fingerprint(params), reservation)
     return result
@@ -129,6 +132,10 @@ def _check_interfaces(params: dict[str, Any]) -> None:
             "interfaces."
         )
         raise EC2ClientError("InvalidParameterCombination", message)
+    for key, what in (("SubnetId", "subnet ID"), ("SecurityGroupIds", "security groups")):
+        if nics and params.get(key):
+            message = f"Network interfaces and an instance-level {what} may not be specified on the same request"
+            raise EC2ClientError("InvalidParameterCombination", message)
 
 
 def _kept(nic: dict[str, Any]) -> bool:

@@ -115,6 +115,12 @@ def same(rule: Field, old: Any, new: Any) -> bool:
     return bool(old == new)
 
 
+def same_in_order(fields: Mapping[str, Field], old: list[Any], new: list[Any]) -> bool:
+    """Whether blocks whose order has a meaning mean the same, each in its place."""
+    pairs = zip(old, new, strict=False)
+    return len(old) == len(new) and not any(_fields(fields, was, is_, "x.", False) for was, is_ in pairs)
+
+
 def _same_objects(rule: Field, old: list[Any], new: list[Any]) -> bool:
     """Lists of blocks are sets: each wanted block must have its own equal among those that are there."""
     left = list(old)

@@ -142,7 +142,7 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
             kind = resource(token)
             found = self._difference(kind, old, new, list(request.ignoreChanges))
             if request.preview:
-                shown = states.before_update(kind.type, old, new, kind.recomputed(old, found.changed))
+                shown = states.before_update(kind.type, old, new, kind.recomputed(old, new, found.changed))
                 return provider_pb2.UpdateResponse(properties=struct(shown))
             deadline = self._deadline(request.timeout or kind.type.timeouts.update)
         with _HalfMade(context, f"updating {token} ({request.id})", request.id, new) as half:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from infra.sandbox.provider.resources.addresses import Eip, EipAssociation
 from infra.sandbox.provider.resources.base import Resource
+from infra.sandbox.provider.resources.capacity import CapacityReservation, PlacementGroup
 from infra.sandbox.provider.resources.groups import EgressRule, IngressRule, SecurityGroup
 from infra.sandbox.provider.resources.identity import InstanceProfile, Role, RolePolicy, RolePolicyAttachment
 from infra.sandbox.provider.resources.instance import Instance
@@ -12,6 +14,7 @@ from infra.sandbox.provider.resources.routes import Route, RouteTable, RouteTabl
 from infra.sandbox.provider.resources.schedule import Schedule
 from infra.sandbox.provider.resources.storage import FileSystem, MountTarget
 from infra.sandbox.provider.resources.storage_access import AccessPoint, FileSystemPolicy
+from infra.sandbox.provider.resources.template import LaunchTemplate
 
 RESOURCES: dict[str, Resource] = {
     resource.type.token: resource
@@ -26,7 +29,12 @@ RESOURCES: dict[str, Resource] = {
         IngressRule(),
         EgressRule(),
         KeyPair(),
+        PlacementGroup(),
+        CapacityReservation(),
+        LaunchTemplate(),
         Instance(),
+        Eip(),
+        EipAssociation(),
         FileSystem(),
         MountTarget(),
         AccessPoint(),

@@ -56,7 +56,7 @@ class Resource(ABC):
         """Changed inputs that replace only under a condition on the values."""
         return set()
 
-    def recomputed(self, old: Props, changed: frozenset[str]) -> tuple[str, ...]:
+    def recomputed(self, old: Props, new: Props, changed: frozenset[str]) -> tuple[str, ...]:
         """Outputs that an update in place changes, so that a preview shows them as unknown."""
         return ()
 

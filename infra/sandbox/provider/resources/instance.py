@@ -7,6 +7,7 @@ from typing import Any
 
 from infra.sandbox.provider import tags
 from infra.sandbox.provider.resources import instance_launch as launch
+from infra.sandbox.provider.resources import instance_template as templates
 from infra.sandbox.provider.resources.base import Resource
 from infra.sandbox.provider.resources.instance_read import state
 from infra.sandbox.provider.resources.instance_type import TYPE
@@ -26,7 +27,8 @@ class Instance(Resource):
 
     def create(self, aws: Aws, inputs: Props, deadline: Deadline) -> str:
         ec2 = self.client(aws, inputs)
-        root = self._root_device(ec2, inputs["ami"]) if inputs.get("rootBlockDevice") else ""
+        image = inputs.get("ami") or templates.content(ec2, inputs["launchTemplate"]).get("ImageId")
+        root = self._root_device(ec2, image) if inputs.get("rootBlockDevice") else ""
         sent = launch.request(inputs, root, aws.settings.default_tags)
         made = retrying(
             lambda: ec2.run_instances(**sent),
@@ -72,9 +74,11 @@ class Instance(Resource):
         found = {"userData", "userDataBase64"} & changed if new.get("userDataReplaceOnChange") else set()
         if "instanceType" in changed and self._other_architecture(aws, old, new):
             found.add("instanceType")
+        if "launchTemplate" in changed and templates.replaces(self.client(aws, new), old, new):
+            found.add("launchTemplate")
         return found
 
-    def recomputed(self, old: Props, changed: frozenset[str]) -> tuple[str, ...]:
+    def recomputed(self, old: Props, new: Props, changed: frozenset[str]) -> tuple[str, ...]:
         restarts = changed & {"instanceType", "userData", "userDataBase64"}
         return ("publicIp", "publicDns") if restarts and old.get("publicIp") else ()
 
@@ -149,7 +153,9 @@ class Instance(Resource):
 
         until(reached, deadline, f"EC2 Instance ({id}) to become {target}")
 
-    def _root_device(self, ec2: Any, ami: str) -> str:
+    def _root_device(self, ec2: Any, ami: str | None) -> str:
+        if not ami:
+            raise ValueError("ami must be set if rootBlockDevice is: neither the instance nor its template names one")
         images = ec2.describe_images(ImageIds=[ami])["Images"]
         if not images:
             raise ValueError(f"expected to get one image, not 0: {ami}")

@@ -32,8 +32,6 @@ def request(inputs: Props, root_device: str, default_tags: Mapping[str, str]) ->
     """RunInstances for one machine. `root_device`: the image's, needed where rootBlockDevice is set."""
     volume_tags = {**default_tags, **inputs.get("volumeTags", {})}
     made: dict[str, Any] = {
-        "ImageId": inputs["ami"],
-        "InstanceType": inputs["instanceType"],
         "MinCount": 1,
         "MaxCount": 1,
         "ClientToken": str(uuid.uuid4()),
@@ -49,6 +47,9 @@ def request(inputs: Props, root_device: str, default_tags: Mapping[str, str]) ->
     }
     placement = _placement(inputs)
     optional: dict[str, Any] = {
+        "ImageId": inputs.get("ami"),
+        "InstanceType": inputs.get("instanceType"),
+        "LaunchTemplate": template(inputs.get("launchTemplate")),
         "KeyName": inputs.get("keyName"),
         "IamInstanceProfile": {"Name": inputs["iamInstanceProfile"]} if inputs.get("iamInstanceProfile") else None,
         "UserData": user_data(inputs),
@@ -61,6 +62,13 @@ def request(inputs: Props, root_device: str, default_tags: Mapping[str, str]) ->
         "CapacityReservationSpecification": reservation(inputs.get("capacityReservationSpecification")),
     }
     return made | {key: value for key, value in optional.items() if value}
+
+
+def template(said: Props | None) -> dict[str, Any] | None:
+    if not said:
+        return None
+    named = {"LaunchTemplateId": said["id"]} if said.get("id") else {"LaunchTemplateName": said["name"]}
+    return {**named, "Version": said.get("version") or "$Default"}
 
 
 def user_data(inputs: Props) -> bytes:

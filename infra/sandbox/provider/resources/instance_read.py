@@ -6,6 +6,7 @@ import base64
 from typing import Any
 
 from infra.sandbox.provider import tags
+from infra.sandbox.provider.resources import instance_template as templates
 from infra.sandbox.provider.resources.instance_launch import METADATA
 from infra.sandbox.provider.session import Aws
 from infra.sandbox.provider.values import Props
@@ -16,7 +17,7 @@ def state(aws: Aws, ec2: Any, found: Any, known: Props) -> Props:
     """The whole state. `known` decides between forms that AWS does not tell apart: text or base64 user data."""
     id = found["InstanceId"]
     interfaces = found.get("NetworkInterfaces") or []
-    primary: Any = next((each for each in interfaces if each.get("Attachment", {}).get("DeviceIndex", 0) == 0), {})
+    primary: Any = next((each for each in interfaces if _is_primary(each.get("Attachment", {}))), {})
     groups = [each["GroupId"] for each in primary.get("Groups") or found.get("SecurityGroups", [])]
     placement = found.get("Placement", {})
     profile = (found.get("IamInstanceProfile") or {}).get("Arn", "")
@@ -52,11 +53,17 @@ def state(aws: Aws, ec2: Any, found: Any, known: Props) -> Props:
         "metadataOptions": _metadata(found),
         "capacityReservationSpecification": _reservation(found),
         "instanceMarketOptions": _market(found, known),
+        "launchTemplate": templates.read(ec2, found, known.get("launchTemplate")),
         **_attributes(ec2, id),
         **_user_data(ec2, id, known),
         **_volumes(aws, ec2, found, known),
         "tagsAll": tags.from_aws(found.get("Tags")),
     }
+
+
+def _is_primary(attached: Any) -> bool:
+    # On types with several cards each card may have a device 0.
+    return attached.get("DeviceIndex", 0) == 0 and attached.get("NetworkCardIndex", 0) == 0
 
 
 def _attributes(ec2: Any, id: str) -> Props:
@@ -75,7 +82,9 @@ def _user_data(ec2: Any, id: str, known: Props) -> Props:
     encoded = (answer.get("UserData") or {}).get("Value") or ""
     if not encoded:
         return {}
-    if known.get("userDataBase64"):
+    # From a template: the published provider computed both forms up to 5.x, v6's answer could not be read. Under the
+    # computed one it is no difference.
+    if known.get("userDataBase64") or (known.get("launchTemplate") and not known.get("userData")):
         return {"userDataBase64": encoded}
     try:
         return {"userData": base64.b64decode(encoded).decode()}

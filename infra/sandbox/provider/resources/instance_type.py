@@ -64,6 +64,12 @@ _RESERVATION = {
         computed=True,
     ),
 }
+_TEMPLATE = {
+    "id": text(computed=True, force_new=True, conflicts=("name",)),
+    "name": text(computed=True, force_new=True, conflicts=("id",)),
+    # Resolved and compared with the instance's own version: Instance.replaces.
+    "version": text(default="$Default"),
+}
 _MARKET = {
     "marketType": text(computed=True, enum=("spot", "capacity-block", "interruptible-capacity-reservation")),
     "spotOptions": block(
@@ -80,6 +86,7 @@ _MARKET = {
 INPUTS: dict[str, Field] = {
     "ami": text(computed=True, force_new=True),
     "instanceType": text(computed=True),
+    "launchTemplate": block(_TEMPLATE),
     "subnetId": text(computed=True, force_new=True),
     "availabilityZone": text(computed=True, force_new=True),
     "vpcSecurityGroupIds": names(computed=True),
@@ -114,7 +121,7 @@ INPUTS: dict[str, Field] = {
 
 def validate(inputs: Props) -> list[Failure]:
     """The rules between an instance's inputs."""
-    return [*_user_data(inputs), *_devices(inputs), *_reservation(inputs)]
+    return [*_user_data(inputs), *_devices(inputs), *_reservation(inputs), *_template(inputs)]
 
 
 def _user_data(inputs: Props) -> list[Failure]:
@@ -155,6 +162,13 @@ def _reservation(inputs: Props) -> list[Failure]:
     return [("capacityReservationSpecification", f"Invalid combination of arguments: {reason}")]
 
 
+def _template(inputs: Props) -> list[Failure]:
+    said = inputs.get("launchTemplate")
+    if not isinstance(said, dict) or "id" in said or "name" in said:
+        return []
+    return [("launchTemplate", "Invalid combination of arguments: exactly one of id, name must be given, got none")]
+
+
 TYPE = ResourceType(
     token="aws:ec2/instance:Instance",
     inputs=INPUTS,
@@ -171,7 +185,7 @@ TYPE = ResourceType(
         "passwordData",
     ),
     tagged=True,
-    at_least_one_of=(("ami",), ("instanceType",)),
+    at_least_one_of=(("ami", "launchTemplate"), ("instanceType", "launchTemplate")),
     elsewhere=(
         "cpuOptions",
         "creditSpecification",
@@ -183,7 +197,6 @@ TYPE = ResourceType(
         "hostResourceGroupArn",
         "ipv6AddressCount",
         "ipv6Addresses",
-        "launchTemplate",
         "maintenanceOptions",
         "networkInterfaces",
         "primaryNetworkInterface",
