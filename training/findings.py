@@ -1,0 +1,62 @@
+"""What a check says of something that a person wrote, and how a list of it ends a command.
+
+Every checker (arguments, data, memory, plugins) gives `Finding`s, all at once, and decides nothing: an `error` is
+refused before anything is made, a `warning` is shown and let pass, a `note` says what could not be checked or is worth
+knowing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal
+
+from infra.errors import BadInput
+
+Severity = Literal["error", "warning", "note"]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that a check found.
+
+    where: the key of the job file (`args.lora_rank`, `env.NPROC_PER_NODE`), or a data file's line and field
+        (`train.jsonl:17 messages`).
+    what: what is wrong, one sentence without its full stop.
+    fix: what to do about it, likewise; "" where there is nothing to do.
+    """
+
+    severity: Severity
+    where: str
+    what: str
+    fix: str = ""
+
+    def as_json(self) -> dict[str, str]:
+        return asdict(self)
+
+
+def ok(findings: Iterable[Finding]) -> bool:
+    """Whether nothing among them is an error."""
+    return all(one.severity != "error" for one in findings)
+
+
+def sentence(finding: Finding, file: Path | None = None, lines: Mapping[str, int] | None = None) -> str:
+    """A finding as a person reads it, `job.yaml:7  args.lora_rank  what. fix.`, where file and line are known.
+
+    lines: the line of each key, as `infra.written.read_yaml` gives them; a key within a key counts as its parent.
+    """
+    key = finding.where
+    while lines and key and key not in lines:
+        key = key.rpartition(".")[0]
+    line = (lines or {}).get(key)
+    place = "" if file is None else f"{file}:{line}  " if line else f"{file}  "
+    said = " ".join(one if one.endswith((".", "?")) else f"{one}." for one in (finding.what, finding.fix) if one)
+    return f"{place}{finding.where}  {said}" if finding.where else f"{place}{said}"
+
+
+def refuse(findings: Iterable[Finding], file: Path, lines: Mapping[str, int] | None = None) -> None:
+    """Raises BadInput with a line for each error, if there is one."""
+    errors = [sentence(one, file, lines) for one in findings if one.severity == "error"]
+    if errors:
+        raise BadInput("\n".join(errors))
