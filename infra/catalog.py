@@ -32,6 +32,10 @@ class Catalog:
     price_region: str
     ebs_gp3_usd_per_gib_month: float
     public_ipv4_usd_per_hour: float
+    nat_gateway_usd_per_hour: float
+    efs_usd_per_gib_month: float
+    efs_read_usd_per_gib: float
+    efs_write_usd_per_gib: float
 
 
 @cache

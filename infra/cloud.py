@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,13 +12,17 @@ from infra.errors import BadInput, CloudRefused
 
 @dataclass
 class Cloud:
-    """One account and region. `client("ec2")` gives a boto3 client, made once."""
+    """One account and region. `client("ec2")` gives a boto3 client, made once.
+
+    patience: tries of one call, and half the seconds that a connection may take.
+    """
 
     region: str
     profile: str | None = None
     access_key: str | None = None
     secret_key: str | None = None
     endpoints: Mapping[str, str] = field(default_factory=dict)
+    patience: int = 5
     _clients: dict[str, Any] = field(default_factory=dict, repr=False)
 
     def client(self, service: str) -> Any:
@@ -36,7 +41,10 @@ class Cloud:
                 self._clients[service] = session.client(
                     service,
                     endpoint_url=self.endpoints.get(service),
-                    config=Config(retries={"mode": "standard", "total_max_attempts": 5}, connect_timeout=10),
+                    config=Config(
+                        retries={"mode": "standard", "total_max_attempts": self.patience},
+                        connect_timeout=2 * self.patience,
+                    ),
                 )
             except BotoCoreError as error:
                 raise refused(error) from error
@@ -49,7 +57,8 @@ def cloud_of(config: Mapping[str, Any], source: str) -> Cloud:
     if not region:
         raise BadInput("aws:region is missing", where=source, do="Add it, such as aws:region: us-east-1.")
     endpoints: dict[str, str] = {}
-    for one in config.get("aws:endpoints") or []:
+    given = config.get("aws:endpoints") or []
+    for one in json.loads(given) if isinstance(given, str) else given:  # text, as the engine hands it to a program
         endpoints |= one
     return Cloud(
         region=region,

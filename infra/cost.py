@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import date
 
-from infra.catalog import catalog
+from infra.cloud import Cloud
+from infra.prices import Price, Rates, rates
 from infra.settings import StackConfig
 
 HOURS_A_MONTH = 730
@@ -14,32 +16,78 @@ HOURS_A_MONTH = 730
 class HourlyCost:
     """USD an hour of the whole fleet. `unknown` says why `total` is None.
 
-    Shared storage and data transfer bill by use, so they are named in `by_use` and counted nowhere.
+    parts: instances, EBS, public IPv4; by_use: what bills by the GB, so that no hour has a price: it is in no total.
+    source, as_of: whose price of the instances and of which day; note: why AWS itself was not asked, where it wasn't.
     """
 
     parts: dict[str, float]
     source: str
     by_use: tuple[str, ...] = ()
     unknown: str = ""
+    as_of: date | None = None
+    note: str = ""
 
     @property
     def total(self) -> float | None:
         return None if self.unknown else sum(self.parts.values())
 
+    @property
+    def dated(self) -> str:
+        """AWS Price List, us-east-1, 2026-11-20"""
+        return f"{self.source}, {self.as_of}" if self.as_of else self.source
 
-def hourly_cost(config: StackConfig, region: str) -> HourlyCost:
-    known = catalog()
-    source = f"{known.price_source}, {known.price_date.isoformat()}"
-    by_use = ("EFS by GB stored and moved",) if config.shared_files else ()
-    if region != known.price_region:
-        return HourlyCost({}, source, by_use, unknown=f"no price list for {region} is shipped")
-    kind = known.types[config.instance_type]
-    if kind.usd_per_hour is None:
-        return HourlyCost({}, source, by_use, unknown=f"{kind.name} has no On-Demand list price")
-    parts = {
-        "instances": kind.usd_per_hour * config.nodes,
-        "EBS": known.ebs_gp3_usd_per_gib_month * config.root_volume_gib * config.nodes / HOURS_A_MONTH,
+    def aged(self, today: date) -> str:
+        """The same with its age, and why it is not AWS's own of today where it isn't."""
+        days = (today - self.as_of).days if self.as_of else 0
+        age = f" ({days} days old)" if days > 0 else ""
+        return f"{self.dated}{age}{f', since {self.note}' if self.note else ''}"
+
+
+def hourly_cost(config: StackConfig, known: Rates) -> HourlyCost:
+    """The bill of `nodes` machines at these rates.
+
+    Reserved capacity that isn't used bills as the machines would, and not beside them: a reservation adds nothing.
+    """
+    priced = {
+        "instances": (known.instance, config.nodes),
+        "EBS": (known.volume, config.root_volume_gib * config.nodes / HOURS_A_MONTH),
     }
     if config.public_addresses:
-        parts["public IPv4"] = known.public_ipv4_usd_per_hour * config.nodes
-    return HourlyCost(parts, source, by_use)
+        priced["public IPv4"] = (known.address, config.nodes)
+    by_use = (*((_files(known),) if config.shared_files else ()), "data out of AWS by the GB")
+    unknown = next((price.unknown for price, _ in priced.values() if price.usd is None), "")
+    parts = {} if unknown else {name: (price.usd or 0.0) * count for name, (price, count) in priced.items()}
+    return HourlyCost(parts, known.instance.source, by_use, unknown, _day(known), known.note)
+
+
+def priced(config: StackConfig, cloud: Cloud) -> HourlyCost:
+    """The same at AWS's prices of now, or those that ship where it can't be asked."""
+    return hourly_cost(
+        config, rates(cloud, config.instance_type, getattr(config, "capacity", "on-demand"), config.zone)
+    )
+
+
+def over_cap(config: StackConfig, cost: HourlyCost) -> str | None:
+    """Why the fleet may not be made at this price; None where `maxUsdPerHour` allows it."""
+    cap = config.max_usd_per_hour
+    if cap is None:
+        return None
+    if cost.total is None:
+        return f"its price is unknown ({cost.unknown}), so that it can't be held to ${cap:.2f} an hour"
+    return f"it costs ${cost.total:.2f} an hour, more than ${cap:.2f}" if cost.total > cap else None
+
+
+def _day(known: Rates) -> date | None:
+    """Of a capacity block, whose machines have no price of a day, the day of what is beside them."""
+    return known.instance.as_of or known.volume.as_of
+
+
+def _files(known: Rates) -> str:
+    amounts = ((known.files_stored, "GB-month"), (known.files_read, "GB read"), (known.files_written, "GB written"))
+    if any(price.usd is None for price, _ in amounts):
+        return "EFS by the GB stored, read and written: price unknown"
+    return "EFS " + ", ".join(f"{_usd(price)} a {unit}" for price, unit in amounts)
+
+
+def _usd(price: Price) -> str:
+    return f"${price.usd:.2f}"

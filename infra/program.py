@@ -11,6 +11,9 @@ import pulumi_aws as aws
 from pulumi.runtime import config as engine_config
 
 from infra.access import Access, AccessArgs, public_key
+from infra.budget import within_budget
+from infra.cloud import cloud_of
+from infra.cost import priced
 from infra.errors import CloudRefused, FleetError
 from infra.guardrails import STACK_TAG, Guardrails, GuardrailsArgs
 from infra.network import Network, NetworkArgs
@@ -35,7 +38,7 @@ def program(root: Path) -> None:
 
 def _fleet(root: Path) -> None:
     stack = pulumi.get_stack()
-    config = from_pulumi(engine_config.CONFIG.get(), source=f"stacks/Pulumi.{stack}.yaml")
+    config = _within_budget(from_pulumi(engine_config.CONFIG.get(), source=f"stacks/Pulumi.{stack}.yaml"))
     name = fleet_name(stack)
     tags = {STACK_TAG: stack}
 
@@ -110,6 +113,14 @@ def _fleet(root: Path) -> None:
             for rank, node in enumerate(nodes.instances)
         ],
     )
+
+
+def _within_budget(config: StackConfig) -> StackConfig:
+    """The stack as its money allows it; AWS is asked for prices only where money was limited."""
+    if config.budget is None and config.max_usd_per_hour is None:
+        return config
+    cloud = cloud_of(engine_config.CONFIG.get(), source=f"stacks/Pulumi.{pulumi.get_stack()}.yaml")
+    return within_budget(config, priced(config, cloud))
 
 
 def _user_data(config: StackConfig, storage: Storage | None) -> pulumi.Output[str]:

@@ -54,6 +54,8 @@ class StackConfig(BaseModel):
     nodes: machines; one NODE_RANK each.
     instance_type: of every node; one that `infra/catalog.yaml` knows.
     lifetime: after which each node ends itself, counted from its first boot. The lease.
+    budget: USD, boot included; the fleet ends when it is spent, or at the end of `lifetime` if that comes first.
+    max_usd_per_hour: a fleet that costs more an hour is refused.
     zone: availability zone of the fleet; by default the first that offers the type.
     vpc_cidr: of the stack's own network.
     operator_cidr: who may open SSH; by default this machine's own public address.
@@ -69,6 +71,8 @@ class StackConfig(BaseModel):
     nodes: Annotated[int, Field(ge=1, le=256)] = 1
     instance_type: str
     lifetime: Duration = timedelta(hours=4)
+    budget: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    max_usd_per_hour: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
     zone: str | None = None
     vpc_cidr: str = "10.77.0.0/16"
     operator_cidr: str | None = None

@@ -86,25 +86,36 @@ class StackFleet:
 
         return load_stack(self.root, self.name)
 
+    @cached_property
     def hourly_cost(self) -> HourlyCost:
-        from infra.cost import hourly_cost
+        """At AWS's prices of now, or those that ship. Asked once, so that what is shown is what counts."""
+        from infra.cost import priced
 
-        return hourly_cost(self.config, str(self._file[1].get("aws:region")))
+        return priced(self.config, self.stack.cloud)
+
+    def refuse_over_budget(self) -> None:
+        """BadInput where the stack's `budget` or `maxUsdPerHour` forbids to make it."""
+        from infra.budget import refuse
+
+        refuse(self.config, self.hourly_cost)
 
     def offer(self) -> Offer:
+        from infra.budget import bounded
         from infra.catalog import catalog
 
-        config = self.config
+        cost = self.hourly_cost
+        config = bounded(self.config, cost)
         kind = catalog().types[config.instance_type]
-        cost = self.hourly_cost()
         return Offer(
             instance_type=kind.name,
             nodes=config.nodes,
             gpus_per_node=kind.gpus,
             gpu_memory_gib=kind.gpu_memory_gib or None,
             usd_per_hour=cost.total,
-            price_source=cost.unknown or cost.source,
+            price_source=cost.unknown or cost.dated,
             lifetime=config.lifetime,
+            budget_usd=config.budget,
+            max_usd_per_hour=config.max_usd_per_hour,
         )
 
     def live(self) -> dict[str, LiveNode]:

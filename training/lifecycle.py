@@ -230,13 +230,16 @@ def _money(request: Request, fleet: Fleet, since: datetime | None, events: list)
     offer = fleet.offer()
     began = events[0].at if events else now()
     billed_from = began if request.fleet_was_up or since is None else since
-    parts = fleet.hourly_cost().parts if isinstance(fleet, StackFleet) else {}
+    parts = fleet.hourly_cost.parts if isinstance(fleet, StackFleet) else {}
     return Money(
         usd_per_hour=offer.usd_per_hour,
         price_source=offer.price_source,
         planned_most=offer.most_usd,
         billed_hours=(now() - billed_from).total_seconds() / 3600 if request.source == "stack" else None,
         parts_per_hour=parts,
+        planned_hours=offer.lifetime.total_seconds() / 3600 if offer.lifetime else None,
+        budget=offer.budget_usd,
+        not_counted=fleet.hourly_cost.by_use if isinstance(fleet, StackFleet) else (),
     )
 
 

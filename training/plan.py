@@ -36,7 +36,8 @@ class Offer:
 
     usd_per_hour: of the whole fleet; None where no price is known (own machines, this machine).
     price_source: whose price and of which day.
-    lifetime: after which every node ends itself.
+    lifetime: after which every node ends itself; what the budget buys, where that is shorter.
+    budget_usd, max_usd_per_hour: the limits that the stack sets, None where it sets none.
     """
 
     instance_type: str
@@ -46,6 +47,8 @@ class Offer:
     usd_per_hour: float | None = None
     price_source: str = ""
     lifetime: timedelta | None = None
+    budget_usd: float | None = None
+    max_usd_per_hour: float | None = None
 
     @property
     def most_usd(self) -> float | None:

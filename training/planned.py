@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 from training.fleets import Fleet, StackFleet
-from training.plan import Plan
+from training.plan import Offer, Plan
 from training.receipt import size, span
 from training.run import now
 
@@ -17,9 +17,9 @@ def lines(plan: Plan, fleet: Fleet, is_up: bool) -> list[str]:
     gpus = f"{offer.nodes} x {offer.gpus_per_node} GPUs" if offer.gpus_per_node else f"{offer.nodes} nodes, no GPU"
     out = [f"{job.trainer} {job.command}  {job.args.get('model', '')}  {gpus}  {plan.job_file}", ""]
     out.append(f"fleet    {offer.instance_type} x {offer.nodes}   {_state(fleet, is_up)}")
-    out += [
-        f"{'cost' if first else '':9}{line}" for first, line in zip((True, False), _cost(plan, fleet), strict=False)
-    ]
+    out += [f"{'cost' if first == 0 else '':9}{line}" for first, line in enumerate(_cost(plan, fleet))]
+    if isinstance(fleet, StackFleet):
+        out.append(f"limits   {_limits(offer, fleet)}")
     if offer.lifetime and not is_up:
         ends = now() + offer.lifetime
         out.append(
@@ -48,7 +48,12 @@ def as_json(plan: Plan, fleet: Fleet, is_up: bool) -> dict[str, Any]:
         "world_size": plan.world_size,
         "usd_per_hour": offer.usd_per_hour,
         "usd_at_most": offer.most_usd,
+        "usd_per_hour_by_part": dict(fleet.hourly_cost.parts) if isinstance(fleet, StackFleet) else {},
+        "not_counted": list(fleet.hourly_cost.by_use) if isinstance(fleet, StackFleet) else [],
+        "budget_usd": offer.budget_usd,
+        "max_usd_per_hour": offer.max_usd_per_hour,
         "price_source": offer.price_source,
+        "price_note": fleet.hourly_cost.note if isinstance(fleet, StackFleet) else "",
         "lifetime_seconds": offer.lifetime.total_seconds() if offer.lifetime else None,
         "args": dict(plan.args),
         "ranks": [plan.command_line(rank) for rank in range(plan.nnodes if plan.job.distributed else 1)],
@@ -87,10 +92,27 @@ def _cost(plan: Plan, fleet: Fleet) -> list[str]:
     offer = plan.offer
     if not isinstance(fleet, StackFleet):
         return ["none of ours"]
-    cost = fleet.hourly_cost()
+    cost = fleet.hourly_cost
     if cost.total is None or offer.usd_per_hour is None:
-        return [f"unknown: {cost.unknown}"]
+        return [f"unknown: {cost.unknown}{f', and {cost.note}' if cost.note else ''}"]
     parts = " · ".join(f"{name} ${usd:.4f}" for name, usd in cost.parts.items())
     most = f", ${offer.most_usd:.2f} to its deadline" if offer.most_usd is not None else ""
-    by_use = f"; not counted: {', '.join(cost.by_use)}" if cost.by_use else ""
-    return [f"${offer.usd_per_hour:.4f} an hour{most}", f"{parts}   {cost.source}{by_use}"]
+    return [
+        f"${offer.usd_per_hour:.4f} an hour{most}",
+        parts,
+        cost.aged(now().date()),
+        f"not counted: {', '.join(cost.by_use)}",
+    ]
+
+
+def _limits(offer: Offer, fleet: StackFleet) -> str:
+    life = fleet.config.lifetime
+    shortened = offer.lifetime is not None and offer.lifetime < life
+    ends = f" (ends it after {span(offer.lifetime.total_seconds())})" if offer.lifetime and shortened else ""
+    cap = _limit(offer.max_usd_per_hour)
+    return f"lifetime {span(life.total_seconds())} · budget {_limit(offer.budget_usd)}{ends} · maxUsdPerHour {cap}"
+
+
+def _limit(usd: float | None) -> str:
+    """A limit that does not exist is seen not to."""
+    return "off" if usd is None else f"${usd:.2f}"

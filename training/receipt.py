@@ -20,7 +20,8 @@ from training.run import Checkpoint, Outcome, Step, from_json
 class Money:
     """USD. planned_most: to the deadline if nobody had touched it; actual: billed time x the fleet's hourly price.
 
-    billed_hours: from the first node's launch to the last one's end (or to now where the fleet is left up).
+    billed_hours: from the first node's launch to the last one's end (or to now where the fleet is left up);
+    planned_hours: the lifetime; not_counted: what bills by use, so that no hour has a price.
     """
 
     usd_per_hour: float | None
@@ -28,12 +29,30 @@ class Money:
     planned_most: float | None
     billed_hours: float | None
     parts_per_hour: Mapping[str, float]
+    planned_hours: float | None = None
+    budget: float | None = None
+    not_counted: tuple[str, ...] = ()
+
+    @property
+    def parts(self) -> dict[str, tuple[float | None, float | None]]:
+        """Of each part of the fleet what it was to cost at most, and what it did."""
+        return {
+            name: (_product(usd, self.planned_hours), _product(usd, self.billed_hours))
+            for name, usd in self.parts_per_hour.items()
+        }
+
+    @property
+    def within_budget(self) -> bool | None:
+        """None without a budget, or where what was spent is unknown."""
+        return None if self.budget is None or self.actual is None else self.actual <= self.budget
 
     @property
     def actual(self) -> float | None:
-        if self.usd_per_hour is None or self.billed_hours is None:
-            return None
-        return self.usd_per_hour * self.billed_hours
+        return _product(self.usd_per_hour, self.billed_hours)
+
+
+def _product(usd_per_hour: float | None, hours: float | None) -> float | None:
+    return None if usd_per_hour is None or hours is None else usd_per_hour * hours
 
 
 @dataclass(frozen=True)
@@ -66,6 +85,7 @@ class Receipt:
     def as_json(self) -> dict[str, Any]:
         data = asdict(self)
         data["money"]["actual"] = self.money.actual
+        data["money"]["within_budget"] = self.money.within_budget
         data["nothing_left"] = self.nothing_left
         data["request"]["leaves_up"] = self.request.leaves_up
         data.pop("steps")
@@ -80,12 +100,12 @@ def read_receipt(file: Path) -> Receipt:
     data = json.loads(file.read_text(encoding="utf-8"))
     outcome = data["outcome"]
     request = {key: value for key, value in data["request"].items() if key != "leaves_up"}
-    money = {key: value for key, value in data["money"].items() if key != "actual"}
+    money = {key: value for key, value in data["money"].items() if key not in ("actual", "within_budget")}
     when = datetime.min
     return Receipt(
         request=Request(**request),
         outcome=cast(Outcome, from_json({"event": "Outcome", **outcome})) if outcome else None,
-        money=Money(**money),
+        money=Money(**{**money, "not_counted": tuple(money.get("not_counted", ()))}),
         stages=data["stages"],
         steps=tuple(Step(when, 0, step, 0, loss, None, None, None, None, None) for step, loss in data["losses"]),
         checkpoints=tuple(data["checkpoints"]),
@@ -142,7 +162,14 @@ def lines(receipt: Receipt) -> list[str]:
         out.append(f"{'':17}{'planned':22}actual")
         billed = span((money.billed_hours or 0) * 3600)
         rate = f"${money.usd_per_hour:.4f} an hour x {billed}, {money.price_source}"
+        for name, (most, spent) in money.parts.items():
+            out.append(f"{name:17}{_usd(most):22}{_usd(spent)}")
         out.append(f"{'fleet':17}{planned:22}{actual}   {rate}")
+        if money.budget is not None:
+            kept = {True: "kept", False: "overrun", None: "UNKNOWN whether kept"}[money.within_budget]
+            out.append(f"{'budget':17}{_usd(money.budget):22}{kept}")
+        if money.not_counted:
+            out.append(f"{'not counted':17}{', '.join(money.not_counted)}")
     else:
         out.append(
             f"{'cost':17}{'unknown' if receipt.request.source == 'stack' else 'none of ours: your own machines'}"
@@ -177,6 +204,10 @@ def _headline(receipt: Receipt) -> str:
     if outcome.first_loss is not None and outcome.last_loss is not None:
         said += f"  loss {outcome.first_loss:.4g} -> {outcome.last_loss:.4g}"
     return said
+
+
+def _usd(value: float | None) -> str:
+    return "unknown" if value is None else f"${value:.2f}"
 
 
 def _hourly(money: Money) -> str:

@@ -49,7 +49,7 @@ def look(fleet: Fleet) -> Status:
         return Status("stack", fleet.name, ())
     running, unknown, held = _on_nodes(fleet)
     all_ends = ends.look(fleet, nodes, held)
-    since, price = min(node.launched_at for node in nodes.values()), fleet.offer().usd_per_hour
+    since, price = min(node.launched_at for node in nodes.values()), fleet.hourly_cost.total
     status = Status(
         "stack",
         fleet.name,

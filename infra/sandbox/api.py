@@ -4,6 +4,7 @@ the hosts when something has changed. One request at a time reaches moto, which 
 from __future__ import annotations
 
 import io
+import json
 import logging
 import threading
 from collections.abc import Callable, Iterable
@@ -11,7 +12,7 @@ from typing import Any
 
 from werkzeug.serving import BaseWSGIServer, make_server
 
-from infra.sandbox import patches, requests
+from infra.sandbox import patches, pricelist, requests
 from infra.sandbox.faults import Faults, error_body
 from infra.sandbox.journal import Journal
 
@@ -65,6 +66,8 @@ class Api:
         if fault := self._faults.take(call.action, call.params):
             return _error(call.service, fault.status, fault.code, fault.message)
         try:
+            if call.service == "pricing":
+                return _json(pricelist.answer(call.action, call.params))
             with self.lock:
                 return _run(self._moto, environ)
         except NotImplementedError:
@@ -105,6 +108,15 @@ def _run(app: Any, environ: dict[str, Any]) -> Answer:
     status, headers = started[-1]
     kept = [(k, v) for k, v in headers if k.lower() not in ("content-length", "transfer-encoding")]
     return status, [*kept, ("Content-Length", str(len(content)))], content
+
+
+def _json(answer: dict[str, Any]) -> Answer:
+    content = json.dumps(answer).encode()
+    return (
+        "200 OK",
+        [("Content-Type", "application/x-amz-json-1.1"), ("Content-Length", str(len(content)))],
+        content,
+    )
 
 
 def _error(service: str, status: int, code: str, message: str) -> Answer:

@@ -34,6 +34,7 @@ def run(
     Shows the plan with its cost and asks before it spends. A fleet that is up already is used and left up.
     """
     from training.cli.stages import made_plan
+    from training.fleets import StackFleet
     from training.planned import lines
     from training.record import Record, Request
     from training.run import new_run_id, now
@@ -42,6 +43,8 @@ def run(
     fleet = options.fleet_from(stack, hosts, local, key)
     plan = made_plan(job, fleet)
     was_up = fleet.is_up()
+    if isinstance(fleet, StackFleet) and not was_up:
+        fleet.refuse_over_budget()
     if not as_json:
         click.echo("\n".join(lines(plan, fleet, was_up)))
     if fleet.source == "stack" and not was_up and not yes:

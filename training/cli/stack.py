@@ -49,7 +49,10 @@ def up(stack: str | None, key: Path | None, yes: bool, as_json: bool) -> None:
     fleet = StackFleet(options.project_root(), options.needed_stack(stack), key)
     offer = fleet.offer()
     price = "price unknown" if offer.usd_per_hour is None else f"${offer.usd_per_hour:.4f} an hour"
-    if not yes and not fleet.is_up():
+    is_up = fleet.is_up()
+    if not is_up:
+        fleet.refuse_over_budget()
+    if not yes and not is_up:
         life = span(offer.lifetime.total_seconds()) if offer.lifetime else "unknown"
         most = "" if offer.most_usd is None else f", ${offer.most_usd:.2f} to its deadline"
         asked = f"Create {offer.nodes} x {offer.instance_type}, {price}{most} in {life}?"
@@ -74,7 +77,7 @@ def down(stack: str | None, as_json: bool) -> None:
     from training.screen import one_stage
 
     fleet = StackFleet(options.project_root(), options.needed_stack(stack))
-    fleet.hourly_cost()  # a wrong name or file is refused before anything is shown
+    fleet.config  # noqa: B018  (a wrong name or file is refused before anything is shown)
     with interruptible(fleet), one_stage("down", as_json=as_json) as say:
         teardown = fleet.down(say)
     if as_json:

@@ -32,6 +32,7 @@ def made_plan(job: Path, fleet: Fleet) -> Plan:
 def plan(job: Path, stack: str | None, hosts: str | None, local: bool, key: Path | None, as_json: bool) -> None:
     """Show what JOB would run on each rank, what it sends, what it costs and what ends it. Creates nothing."""
     from training import planned
+    from training.fleets import StackFleet
 
     fleet = options.fleet_from(stack, hosts, local, key)
     made = made_plan(job, fleet)
@@ -39,6 +40,8 @@ def plan(job: Path, stack: str | None, hosts: str | None, local: bool, key: Path
         is_up, unknown = fleet.is_up(), ""
     except CloudRefused as error:  # a plan needs no account: what it would do and cost is known without
         is_up, unknown = False, f"whether it is up already is UNKNOWN: {error}"
+    if isinstance(fleet, StackFleet) and not is_up:
+        fleet.refuse_over_budget()
     if as_json:
         options.put_json(planned.as_json(made, fleet, is_up) | {"unknown": unknown})
     else:

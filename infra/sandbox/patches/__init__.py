@@ -28,11 +28,12 @@ def install() -> None:
         instances,
         launch,
         network,
+        spot,
         storage,
         templates,
     )
 
-    for module in (instances, launch, templates, addresses, capacity, network, images, storage, access):
+    for module in (instances, launch, templates, addresses, capacity, network, images, storage, access, spot):
         if not getattr(module, "_installed", False):
             module.install()
             module._installed = True  # type: ignore[attr-defined]

@@ -1,11 +1,15 @@
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import date
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from infra.catalog import catalog
-from infra.cost import hourly_cost
+from infra.cost import HourlyCost, hourly_cost, over_cap
+from infra.prices import Price, Purchase, shipped
 from infra.settings import StackConfig
 
 
@@ -13,39 +17,91 @@ def config(**fields: object) -> StackConfig:
     return StackConfig.model_validate({"instanceType": "p5.48xlarge", "nodes": 2, **fields})
 
 
+def cost(region: str = "us-east-1", purchase: Purchase = "on-demand", **fields: object) -> HourlyCost:
+    asked = config(**fields)
+    return hourly_cost(asked, shipped(region, asked.instance_type, purchase))
+
+
 def test_each_part_of_the_bill_is_named() -> None:
-    cost = hourly_cost(config(rootVolumeGib=365), "us-east-1")
-    assert cost.parts == pytest.approx({"instances": 110.08, "EBS": 0.08, "public IPv4": 0.01})
-    assert cost.total == pytest.approx(110.17)
-    assert cost.source == f"AWS Price List, us-east-1, {catalog().price_date}"
-    assert cost.by_use == ("EFS by GB stored and moved",)
+    bill = cost(rootVolumeGib=365)
+    assert bill.parts == pytest.approx({"instances": 110.08, "EBS": 0.08, "public IPv4": 0.01})
+    assert bill.total == pytest.approx(110.17)
+    assert bill.dated == f"AWS Price List, us-east-1, as shipped, {catalog().price_date}"
+    assert bill.by_use == (
+        "EFS $0.30 a GB-month, $0.03 a GB read, $0.06 a GB written",
+        "data out of AWS by the GB",
+    )
 
 
 def test_without_public_addresses_and_shared_files_neither_is_billed() -> None:
-    cost = hourly_cost(config(publicAddresses=False, sharedFiles=False), "us-east-1")
-    assert set(cost.parts) == {"instances", "EBS"}
-    assert cost.by_use == ()
+    bill = cost(publicAddresses=False, sharedFiles=False)
+    assert set(bill.parts) == {"instances", "EBS"}
+    assert bill.by_use == ("data out of AWS by the GB",)
+
+
+def test_a_price_says_how_old_it_is_and_why_it_is_not_of_today() -> None:
+    rates = replace(shipped("us-east-1", "g6.xlarge"), note="AWS can't be asked: no network")
+    bill = hourly_cost(config(instanceType="g6.xlarge"), rates)
+    assert bill.aged(date(2026, 11, 24)) == (
+        "AWS Price List, us-east-1, as shipped, 2026-07-20 (127 days old), since AWS can't be asked: no network"
+    )
 
 
 @pytest.mark.parametrize(
-    ("kind", "region", "why"),
+    ("kind", "region", "purchase", "why"),
     [
-        ("p5.48xlarge", "eu-west-1", "no price list for eu-west-1 is shipped"),
-        ("p5e.48xlarge", "us-east-1", "p5e.48xlarge has no On-Demand list price"),
+        ("p5.48xlarge", "eu-west-1", "on-demand", "no price list for eu-west-1 is shipped"),
+        ("p5e.48xlarge", "us-east-1", "on-demand", "p5e.48xlarge has no On-Demand list price"),
+        ("p5.48xlarge", "us-east-1", "spot", "spot prices are AWS's to say: none is shipped"),
     ],
 )
-def test_a_price_that_is_not_known_is_no_price_and_says_why(kind: str, region: str, why: str) -> None:
-    cost = hourly_cost(config(instanceType=kind), region)
-    assert (cost.total, cost.unknown, cost.parts) == (None, why, {})
+def test_a_price_that_is_not_known_is_no_price_and_says_why(
+    kind: str, region: str, purchase: Purchase, why: str
+) -> None:
+    bill = cost(region, purchase, instanceType=kind)
+    assert (bill.total, bill.unknown, bill.parts) == (None, why, {})
+
+
+def test_one_unknown_part_makes_the_whole_unknown_and_not_cheap() -> None:
+    rates = replace(shipped("us-east-1", "g6.xlarge"), volume=Price(None, unknown="AWS lists no price of EBS gp3"))
+    bill = hourly_cost(config(instanceType="g6.xlarge"), rates)
+    assert (bill.total, bill.unknown) == (None, "AWS lists no price of EBS gp3")
+
+
+def test_reserved_machines_cost_what_on_demand_ones_do_and_nothing_beside() -> None:
+    assert cost(purchase="reservation").parts == cost().parts
+
+
+def test_a_capacity_block_was_paid_before_so_that_only_what_is_beside_it_bills() -> None:
+    bill = cost(purchase="capacity-block", publicAddresses=False)
+    assert bill.parts == pytest.approx({"instances": 0.0, "EBS": cost().parts["EBS"]})
+    assert bill.source == "paid when the capacity block was bought"
+
+
+@pytest.mark.parametrize(
+    ("cap", "region", "why"),
+    [
+        (None, "us-east-1", None),
+        (111, "us-east-1", None),
+        (110, "us-east-1", "it costs $110.13 an hour, more than $110.00"),
+        (
+            110,
+            "eu-west-1",
+            "its price is unknown (no price list for eu-west-1 is shipped), so that it can't be held "
+            "to $110.00 an hour",
+        ),
+    ],
+)
+def test_a_cap_holds_against_the_whole_fleet_and_against_no_price(
+    cap: float | None, region: str, why: str | None
+) -> None:
+    assert over_cap(config(maxUsdPerHour=cap), cost(region)) == why
 
 
 @given(st.sampled_from(sorted(catalog().types)), st.integers(1, 255), st.integers(75, 16384), st.booleans())
 def test_the_bill_grows_in_step_with_the_nodes(kind: str, nodes: int, volume: int, public: bool) -> None:
     one, many = (
-        hourly_cost(
-            config(instanceType=kind, nodes=count, rootVolumeGib=volume, publicAddresses=public), "us-east-1"
-        ).total
-        for count in (1, nodes)
+        cost(instanceType=kind, nodes=count, rootVolumeGib=volume, publicAddresses=public).total for count in (1, nodes)
     )
     assert (one is None) == (many is None) == (catalog().types[kind].usd_per_hour is None)
     if one is not None:

@@ -7,6 +7,7 @@ import email
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +68,8 @@ def planned(root: Path, engine: Engine | None = None, **config: str) -> Engine:
     asyncio.set_event_loop(LOOP)
     settings.ROOT.set(None)
     mocks.set_mocks(engine, project="swift-fleet", stack="dev", preview=False)
-    engine_config.set_all_config({f"swift-fleet:{key}": value for key, value in (CONFIG | config).items()})
+    ours = {f"swift-fleet:{key}": value for key, value in (CONFIG | config).items()}
+    engine_config.set_all_config({"aws:region": "us-east-1", **ours})
     try:
         LOOP.run_until_complete(asyncio.wait_for(pulumi.runtime.stack.run_pulumi_func(lambda: program(root)), 60))
     finally:
@@ -158,6 +160,14 @@ def test_a_node_arms_its_lease_before_anything_else(fleet: Engine, rank: int) ->
     assert "FLEET_SHARED=id-files:id-files-point" in second.get_payload()
 
 
+def test_a_budget_ends_the_nodes_and_the_schedule_alike(tmp_path: Path) -> None:
+    fleet = planned(tmp_path, budget="2.50")  # 3 x g6.xlarge with disk and address: an hour, the schedule's 5 min in it
+    first, _ = email.message_from_string(fleet.one("node-002")["userData"]).get_payload()
+    assert f"+ {54 * 60} ))" in first.get_payload()
+    at = datetime.strptime(fleet.one("end")["scheduleExpression"], "at(%Y-%m-%dT%H:%M:%S)").replace(tzinfo=UTC)
+    assert timedelta(minutes=58) < at - datetime.now(UTC) <= timedelta(minutes=59)
+
+
 def test_the_schedule_ends_every_node_by_id(fleet: Engine) -> None:
     schedule = fleet.one("end")
     assert schedule["name"] == "swift-fleet-dev-end"
@@ -231,6 +241,9 @@ def test_components_are_ours_by_type(fleet: Engine) -> None:
         ({"nodez": "3"}, r"swift-fleet:nodez  unknown key\. Did you mean nodes\?"),
         ({"nodes": "0"}, "greater than or equal to 1"),
         ({"lifetime": "forever"}, "is no duration"),
+        ({"budget": "0.50"}, r"swift-fleet:budget  \$0\.50 is below one boot: 3 x g6\.xlarge cost \$2\.50 an hour"),
+        ({"budget": "500", "instanceType": "p5e.48xlarge"}, "a budget needs a price, and p5e.48xlarge has no On-Demand"),
+        ({"maxUsdPerHour": "2"}, r"swift-fleet:maxUsdPerHour  it costs \$2\.50 an hour, more than \$2\.00"),
     ],
 )
 def test_a_wrong_stack_is_refused_in_one_line_before_anything_is_made(

@@ -116,6 +116,8 @@ FIELDS: dict[str, Any] = {
     "nodes": 2,
     "instanceType": "g6.xlarge",
     "lifetime": "1d12h",
+    "budget": 200,
+    "maxUsdPerHour": 12.5,
     "zone": "us-east-1c",
     "vpcCidr": "10.1.0.0/20",
     "operatorCidr": "203.0.113.7/32",

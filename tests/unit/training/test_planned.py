@@ -37,7 +37,8 @@ def planned(root: Path, fleet: Fleet, **args: object) -> Plan:
 
 
 def shown(root: Path, text: str) -> str:
-    return re.sub(r"\d\d:\d\d UTC", "HH:MM UTC", text.replace(str(root), "/clone"))
+    text = re.sub(r"\d\d:\d\d UTC", "HH:MM UTC", text.replace(str(root), "/clone"))
+    return re.sub(r"\d+ days old", "N days old", text)
 
 
 @pytest.mark.parametrize(
@@ -46,6 +47,7 @@ def shown(root: Path, text: str) -> str:
         ("gpus", ("instanceType: g6e.24xlarge", "nodes: 2"), False),
         ("already_up", ("instanceType: g6.xlarge", "nodes: 1", "sharedFiles: false"), True),
         ("no_gpu", ("instanceType: m7i.xlarge", "nodes: 3", "sharedFiles: false", "publicAddresses: false"), False),
+        ("budget", ("instanceType: g6.xlarge", "nodes: 2", "budget: 2.50", "maxUsdPerHour: 2"), False),
         ("no_price", ("instanceType: p5e.48xlarge", "nodes: 1", "lifetime: 1d"), False),
     ],
 )

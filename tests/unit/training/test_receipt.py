@@ -16,7 +16,7 @@ from training.run import Cause, Checkpoint, Note, Outcome, Step
 GOLDEN = Path(__file__).parent / "golden"
 AT = datetime(2026, 11, 24, 5, 0, tzinfo=UTC)
 REQUEST = Request("run-7f3a", "/jobs/job.yaml", "stack", "dev")
-MONEY = Money(110.17, "AWS Price List, us-east-1, 2026-07-20", 440.68, 0.5, {"instances": 110.08, "EBS": 0.09})
+MONEY = Money(110.17, "AWS Price List, us-east-1, 2026-07-20", 440.68, 0.5, {"instances": 110.08, "EBS": 0.09}, 4.0)
 OUTCOME = Outcome(
     AT, "succeeded", AT, AT, {0: 0, 1: 0}, world_size=16, step=100, max_steps=100, first_loss=6.512, last_loss=1.25
 )
@@ -49,6 +49,8 @@ VARIANTS = {
     "something_left": replace(
         RECEIPT, proof=(Asked("ec2 DescribeVolumes tag:swift-fleet:stack=dev", ("volume vol-1", "volume vol-2")),)
     ),
+    "budget": replace(RECEIPT, money=replace(MONEY, budget=440.68, not_counted=("EFS by the GB",))),
+    "overrun": replace(RECEIPT, money=replace(MONEY, budget=50.0)),
     "own_hosts": replace(
         RECEIPT,
         request=replace(REQUEST, source="hosts", fleet="lab"),
