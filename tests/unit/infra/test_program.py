@@ -163,9 +163,9 @@ def test_a_node_arms_its_lease_before_anything_else(fleet: Engine, rank: int) ->
 def test_a_budget_ends_the_nodes_and_the_schedule_alike(tmp_path: Path) -> None:
     fleet = planned(tmp_path, budget="2.50")  # 3 x g6.xlarge with disk and address: an hour, the schedule's 5 min in it
     first, _ = email.message_from_string(fleet.one("node-002")["userData"]).get_payload()
-    assert f"+ {54 * 60} ))" in first.get_payload()
+    assert f"+ {55 * 60} ))" in first.get_payload()
     at = datetime.strptime(fleet.one("end")["scheduleExpression"], "at(%Y-%m-%dT%H:%M:%S)").replace(tzinfo=UTC)
-    assert timedelta(minutes=58) < at - datetime.now(UTC) <= timedelta(minutes=59)
+    assert timedelta(minutes=59) < at - datetime.now(UTC) <= timedelta(minutes=60)
 
 
 def test_the_schedule_ends_every_node_by_id(fleet: Engine) -> None:
@@ -242,7 +242,10 @@ def test_components_are_ours_by_type(fleet: Engine) -> None:
         ({"nodes": "0"}, "greater than or equal to 1"),
         ({"lifetime": "forever"}, "is no duration"),
         ({"budget": "0.50"}, r"swift-fleet:budget  \$0\.50 is below one boot: 3 x g6\.xlarge cost \$2\.50 an hour"),
-        ({"budget": "500", "instanceType": "p5e.48xlarge"}, "a budget needs a price, and p5e.48xlarge has no On-Demand"),
+        (
+            {"budget": "500", "instanceType": "p5e.48xlarge"},
+            "a budget needs a price, and p5e.48xlarge has no On-Demand",
+        ),
         ({"maxUsdPerHour": "2"}, r"swift-fleet:maxUsdPerHour  it costs \$2\.50 an hour, more than \$2\.00"),
     ],
 )

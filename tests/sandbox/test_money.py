@@ -1,0 +1,130 @@
+"""Prices asked of a cloud, and what is refused for money's sake, through the commands as typed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from project import Project
+
+from infra import prices
+from infra.catalog import catalog
+
+
+@pytest.fixture(scope="module")
+def quiet(project: Project) -> Project:
+    project.fleet("sandbox", "start").ok()
+    return project
+
+
+@pytest.fixture(autouse=True)
+def asked_anew(quiet: Project) -> Iterator[None]:
+    """Every test asks for itself, and leaves no fault and no other stack behind."""
+    prices._known.clear()
+    yield
+    quiet.control("faults", [])
+    quiet.stack()
+
+
+def denied(project: Project, action: str) -> None:
+    message = "User is not authorized to perform it"
+    project.control("faults", [{"action": action, "code": "AccessDeniedException", "message": message}])
+
+
+# The price list ------------------------------------------------------------------------------------------------------
+
+
+def test_the_price_list_is_asked_once_in_four_calls_and_says_its_day(quiet: Project) -> None:
+    before = len(quiet.calls())
+    first, second = (prices.rates(quiet.cloud(), "p5.48xlarge") for _ in range(2))
+    assert (first.instance.usd, first.instance.source) == (55.04, "AWS Price List, us-east-1")
+    assert (first.volume.usd, first.address.usd) == (0.08, 0.005)
+    assert (first.files_stored.usd, first.files_read.usd, first.files_written.usd) == (0.30, 0.03, 0.06)
+    assert first.instance.as_of == catalog().price_date
+    assert second == first and first.note == ""
+    assert [call["action"] for call in quiet.calls()[before:]] == ["GetProducts"] * 4
+
+
+def test_a_spot_price_is_the_dearest_of_the_zone_or_of_all_zones(quiet: Project) -> None:
+    list_price = 55.04
+    zone = prices.rates(quiet.cloud(), "p5.48xlarge", "spot", "us-east-1a").instance
+    assert zone.usd == pytest.approx(list_price * 0.40 * 1.10)
+    assert zone.source == "spot price history, dearest of 24 h in us-east-1a"
+    anywhere = prices.rates(quiet.cloud(), "p5.48xlarge", "spot").instance
+    assert anywhere.usd is not None and anywhere.usd > zone.usd
+    unknown = prices.rates(quiet.cloud(), "p5e.48xlarge", "spot").instance
+    assert (unknown.usd, unknown.unknown) == (None, "AWS tells no spot price of p5e.48xlarge in us-east-1")
+
+
+def test_another_region_has_no_price_rather_than_this_ones(quiet: Project) -> None:
+    rates = prices.rates(replace(quiet.cloud(), region="eu-west-1", _clients={}), "g6.xlarge")
+    assert (rates.instance.usd, rates.instance.unknown) == (None, "AWS lists no price of g6.xlarge in eu-west-1")
+
+
+@pytest.mark.parametrize(
+    ("purchase", "usd"),
+    [("on-demand", 0.8048), ("spot", None)],
+)
+def test_where_the_list_is_denied_the_table_that_ships_serves_and_says_why(
+    quiet: Project, purchase: prices.Purchase, usd: float | None
+) -> None:
+    denied(quiet, "GetProducts")
+    rates = prices.rates(quiet.cloud(), "g6.xlarge", purchase)
+    assert rates.instance.usd == usd
+    assert rates.note == "GetProducts: AccessDeniedException: User is not authorized to perform it"
+
+
+def test_a_cloud_that_is_not_there_is_given_up_and_the_table_serves(quiet: Project) -> None:
+    nowhere = replace(
+        quiet.cloud(), endpoints={"pricing": "http://127.0.0.1:9", "ec2": "http://127.0.0.1:9"}, _clients={}
+    )
+    rates = prices.rates(nowhere, "g6.xlarge")
+    assert rates.instance.usd == 0.8048
+    assert "127.0.0.1:9" in rates.note
+
+
+def test_a_sandbox_that_serves_no_price_list_never_sends_one_to_aws(quiet: Project) -> None:
+    old = replace(quiet.cloud(), endpoints={"ec2": quiet.cloud().endpoints["ec2"]}, _clients={})
+    assert prices.rates(old, "g6.xlarge").note == "aws:endpoints names no pricing"
+
+
+# A budget ------------------------------------------------------------------------------------------------------------
+
+REFUSED = {
+    "swift-fleet:budget": ("0.10", r"swift-fleet:budget  $0.10 is below one boot: 2 x m7i.xlarge cost $0.45 an hour"),
+    "swift-fleet:maxUsdPerHour": ("0.40", "swift-fleet:maxUsdPerHour  it costs $0.45 an hour, more than $0.40."),
+}
+
+
+@pytest.mark.parametrize("key", REFUSED)
+def test_money_that_does_not_do_is_refused_alike_by_every_command(quiet: Project, tiny: Path, key: str) -> None:
+    value, said = REFUSED[key]
+    quiet.stack(change={key: value})
+    job = quiet.job(tiny)
+    for words in (["plan", job], ["run", job, "--yes"], ["up", "--yes"]):
+        done = quiet.fleet(*words, "-s", "sandbox")
+        assert (done.code, done.err.count("\n")) == (2, 1), done.all
+        assert said in done.err
+    assert quiet.left() == []
+
+
+def test_plain_pulumi_refuses_a_budget_below_one_boot_in_its_preview(quiet: Project) -> None:
+    value, said = REFUSED["swift-fleet:budget"]
+    quiet.pulumi("stack", "init", "sandbox").ok()
+    quiet.stack(change={"swift-fleet:budget": value})
+    done = quiet.pulumi("preview", "-s", "sandbox", "--non-interactive")
+    assert done.code != 0
+    assert said in done.all
+    assert "Traceback" not in done.all
+
+
+def test_a_plan_shows_what_a_budget_buys(quiet: Project, tiny: Path) -> None:
+    quiet.stack(change={"swift-fleet:budget": "0.45"})
+    done = quiet.fleet("plan", quiet.job(tiny), "-s", "sandbox").ok()
+    assert "AWS Price List, us-east-1, 2026-07-20" in done.out and "as shipped" not in done.out
+    assert "lifetime 2 h 00 min · budget $0.45 (ends it after 55 min 00 s) · maxUsdPerHour off" in done.out
+    told = quiet.fleet("plan", quiet.job(tiny), "-s", "sandbox", "--json").ok().json
+    assert told["usd_at_most"] <= told["budget_usd"] == 0.45
+    assert sum(told["usd_per_hour_by_part"].values()) == pytest.approx(told["usd_per_hour"])
