@@ -184,3 +184,35 @@ def test_an_address_leads_to_an_interface_and_stays_on_loopback(engine: Engine, 
     assert owned.state["associationId"] and engine.change(owned).changes == NONE
     for each in (owned, other):
         engine.delete(each)
+
+
+def asked(engine: Engine, function: str, /, **args: Any) -> dict[str, Any]:
+    request = provider_pb2.InvokeRequest(tok=f"aws:ec2/{function}:{function}", args=struct(args))
+    return plain(getattr(engine.stub.Invoke(request), "return"))
+
+
+def test_a_network_that_exists_is_found_by_id_tag_or_filter(engine: Engine, base: Base) -> None:
+    engine.change(base.subnet, tags={"Name": "shared"})
+    found = asked(engine, "getSubnet", tags={"Name": "shared"})
+    assert (found["id"], found["vpcId"], found["availabilityZone"]) == (base.subnet.id, base.vpc.id, "us-east-1a")
+    assert found["availableIpAddressCount"] > 4000 and found["tags"] == {"Name": "shared", "fleet": "test"}
+    assert asked(engine, "getVpc", id=base.vpc.id)["enableDnsHostnames"] is True
+    of_vpc = [{"name": "vpc-id", "values": [base.vpc.id]}]
+    assert base.subnet.id in asked(engine, "getSubnets", filters=of_vpc)["ids"]
+    group = asked(engine, "getSecurityGroup", name=base.group.state["name"], vpcId=base.vpc.id)
+    assert group["id"] == base.group.id
+
+
+LOST = [
+    ("getSubnet", {"id": "subnet-00000000"}, "no matching EC2 Subnet found"),
+    ("getVpc", {"id": "vpc-00000000"}, "no matching EC2 VPC found"),
+    ("getSecurityGroup", {"id": "sg-00000000"}, "no matching EC2 Security Group found"),
+    ("getSecurityGroup", {"name": "default"}, "multiple EC2 Security Groups matched"),
+]
+
+
+@pytest.mark.parametrize(("name", "args", "words"), LOST)
+def test_a_network_that_is_not_there_or_not_one_is_said(
+    engine: Engine, base: Base, name: str, args: Any, words: str
+) -> None:
+    assert words in refused(lambda: asked(engine, name, **args)).details()

@@ -7,7 +7,7 @@ import zlib
 from collections.abc import Callable
 from typing import Any
 
-from infra.sandbox.provider import policy, tags
+from infra.sandbox.provider import invokes_network, policy, tags
 from infra.sandbox.provider.session import Aws
 from infra.sandbox.provider.values import Props, secret
 
@@ -225,4 +225,8 @@ FUNCTIONS: dict[str, Invoke] = {
     "aws:ec2/getAmi:getAmi": _ami,
     "aws:ec2/getInstanceType:getInstanceType": _instance_type,
     "aws:ec2/getInstanceTypeOfferings:getInstanceTypeOfferings": _instance_type_offerings,
+    "aws:ec2/getVpc:getVpc": invokes_network.vpc,
+    "aws:ec2/getSubnet:getSubnet": invokes_network.subnet,
+    "aws:ec2/getSubnets:getSubnets": invokes_network.subnets,
+    "aws:ec2/getSecurityGroup:getSecurityGroup": invokes_network.security_group,
 }
