@@ -7,6 +7,7 @@ import io
 import json
 import logging
 import threading
+import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -23,6 +24,8 @@ from moto.moto_server.werkzeug_app import (  # noqa: E402  (after the settings t
     MotoRequestHandler,
     create_backend_app,
 )
+
+from infra.sandbox import facts  # noqa: E402
 
 log = logging.getLogger(__name__)
 
@@ -63,8 +66,13 @@ class Api:
         return status, headers, content
 
     def _answer(self, call: requests.Call, environ: dict[str, Any]) -> Answer:
-        if fault := self._faults.take(call.action, call.params):
-            return _error(call.service, fault.status, fault.code, fault.message)
+        with self.lock:
+            known = facts.of(call)
+        if late := self._faults.delay(call.action, known):
+            time.sleep(late)
+        if fault := self._faults.take(call.action, known):
+            code, status = fault.answer(call.service)
+            return _error(call.service, status, code, fault.message)
         try:
             if call.service == "pricing":
                 return _json(pricelist.answer(call.action, call.params))

@@ -15,14 +15,13 @@ from infra.sandbox.efs import SharedFolders
 from infra.sandbox.faults import Faults
 from infra.sandbox.hosts import Hosts
 from infra.sandbox.journal import Journal
+from infra.sandbox.market import Market
 from infra.sandbox.patches import capacity, instances
+from infra.sandbox.rehearsal import BOOT, RANK_TAG, STACK_TAG
 from infra.sandbox.schedules import Schedules
 from infra.sandbox.timers import Timers
 
 log = logging.getLogger(__name__)
-
-# The tag by which everything of a fleet names its stack (infra/guardrails.py, which imports all of Pulumi).
-STACK_TAG = "swift-fleet:stack"
 
 
 class Cloud:
@@ -30,8 +29,8 @@ class Cloud:
         self.state, self.ssh_port = state, ssh_port
         self.since = datetime.now(UTC)
         self.journal = Journal(state / "requests.jsonl")
-        self.faults = Faults()
         self.clock = Clock()
+        self.faults = Faults(self.clock.now)
         self._api = Api(self.journal, self.faults, Control(self), self._changed)
         self.lock = self._api.lock
         self._server = serve(self._api, port)
@@ -42,7 +41,10 @@ class Cloud:
         self.timers = Timers(self.clock, self.hosts.run)
         self.schedules = Schedules(self.clock, self.url, self.lock)
         self.hosts.on_power_off = self.timers.forget
+        self.market = Market(self.clock, self.lock, self.hosts.reconcile)
+        self.hosts.never_boots = self._never_boots
         instances.console = self.hosts.console
+        instances.is_dead = self.hosts.is_dead
         capacity.now = self.clock.now
 
     def start(self) -> None:
@@ -72,6 +74,11 @@ class Cloud:
             "schedules": self.schedules.outcomes(),
         }
 
+    def _never_boots(self, instance: Any) -> bool:
+        tags = {tag["key"]: tag["value"] for tag in instance.get_tags()}
+        known = {"Rank": tags.get(RANK_TAG, ""), "InstanceType": instance.instance_type}
+        return self.faults.take(BOOT, known) is not None
+
     def _changed(self) -> None:
         self.hosts.reconcile()
         with self.lock:
@@ -80,7 +87,7 @@ class Cloud:
 
 
 def _summary(instance: Any) -> dict[str, Any]:
-    tags = {tag["key"]: tag["value"] for tag in instance.get_tags()}
+    tags = {tag["key"]: tag["value"] for tag in instance.get_tags() if not tag["key"].startswith("aws:")}
     return {
         "id": instance.id,
         "state": instance.state,

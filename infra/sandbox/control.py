@@ -3,6 +3,8 @@
 GET  status | requests | faults
 POST clock   {"advance": seconds}
 POST faults  [rule, ...]                          replaces all rules
+POST fault   rule                                 adds one
+POST node    {"instance": id, "do": kill | lose-disk | spot-notice}
 POST host/<instance>/<token>/timers | power | mount     what a host's own commands ask for
 """
 
@@ -37,6 +39,8 @@ class Control:
             ("GET", "requests"): lambda body: [asdict(call) for call in cloud.journal.calls()],
             ("GET", "faults"): lambda body: [asdict(rule) for rule in cloud.faults.rules()],
             ("POST", "faults"): self._set_faults,
+            ("POST", "fault"): self._add_fault,
+            ("POST", "node"): self._befall,
             ("POST", "clock"): lambda body: {"now": cloud.clock.advance(float(body["advance"])).isoformat()},
         }
         self._host_routes: dict[str, Callable[[str, Any], Any]] = {
@@ -71,6 +75,29 @@ class Control:
 
     def _set_faults(self, body: Any) -> Any:
         self._cloud.faults.set([Rule.read(raw) for raw in body])
+        return {}
+
+    def _add_fault(self, body: Any) -> Any:
+        rule = Rule.read(body)
+        self._cloud.faults.add(rule)
+        return asdict(rule)
+
+    def _befall(self, body: Any) -> Any:
+        with self._cloud.lock:
+            instance = instances.find(body["instance"])
+        if instance is None or instance.state != "running":
+            raise Refused(409, f"{body['instance']} is not running")
+        match body["do"]:
+            case "kill":
+                self._cloud.hosts.kill(instance.id)
+            case "lose-disk":
+                self._cloud.hosts.lose_disk(instance.id)
+            case "spot-notice" if instance.lifecycle == "spot":
+                return {"at": self._cloud.market.notice(instance.id).isoformat(timespec="seconds")}
+            case "spot-notice":
+                raise Refused(409, f"{instance.id} is no spot instance")
+            case _:
+                raise Refused(400, "do: kill, lose-disk or spot-notice")
         return {}
 
     def _timers(self, host: str, body: Any) -> Any:

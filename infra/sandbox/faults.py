@@ -4,58 +4,99 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from typing import Any
 from xml.sax.saxutils import escape
 
 from infra.errors import BadInput
 
+# How each service says that calls come too fast; all others say ThrottlingException with 400.
+THROTTLED = "Throttled"
+_THROTTLING = {"ec2": ("RequestLimitExceeded", 503), "iam": ("Throttling", 400), "sts": ("Throttling", 400)}
+
 
 @dataclass(frozen=True)
 class Rule:
-    """`match` compares request parameters by their wire name (`InstanceType`, `SubnetId`, `Placement.GroupName`).
-    The first `after` matches pass unharmed, then `count` of them fail; without a count all do."""
+    """Requests that a rule fits get its error, after `slow` seconds; with no `code` they are only slow.
+
+    action: one, several joined by |, or *. code: AWS's, or Throttled, which every service words in its own way.
+    match: request parameters by their wire name (`InstanceType`, `Placement.GroupName`), and of launches what they
+    come to with their template and subnet (infra/sandbox/facts.py); "" means that it is not there.
+    The first `after` matches pass unharmed, then `count` of them fail; without a count all do. until: the cloud's
+    time (ISO 8601) from which it is void. name: what a person called it.
+    """
 
     action: str
-    code: str
+    code: str = ""
     status: int = 400
     message: str = "Injected by the sandbox."
     match: Mapping[str, str] = field(default_factory=dict)
     after: int = 0
     count: int | None = None
+    until: str = ""
+    slow: float = 0.0
+    name: str = ""
 
     @staticmethod
     def read(raw: Any) -> Rule:
         try:
-            return Rule(**raw)
-        except TypeError as error:
-            raise BadInput(
-                f"not a fault rule: {raw!r}", do="Fields: action, code, status, message, match, after, count."
-            ) from error
+            rule = Rule(**raw)
+            if rule.until:
+                datetime.fromisoformat(rule.until)
+        except (TypeError, ValueError) as error:
+            fields = ", ".join(Rule.__dataclass_fields__)
+            raise BadInput(f"not a fault rule: {raw!r}", do=f"Fields: {fields}; until is ISO 8601.") from error
+        if not rule.code and not rule.slow:
+            raise BadInput(f"not a fault rule: {raw!r}", do="Give a code, or slow.")
+        return rule
 
     def fits(self, action: str, params: Mapping[str, str]) -> bool:
-        return self.action in (action, "*") and all(params.get(k) == v for k, v in self.match.items())
+        named = self.action == "*" or action in self.action.split("|")
+        return named and all(params.get(k, "") == v for k, v in self.match.items())
+
+    def is_over(self, now: datetime) -> bool:
+        if not self.until:
+            return self.count == 0
+        ends = datetime.fromisoformat(self.until)
+        return self.count == 0 or now >= (ends if ends.tzinfo else ends.replace(tzinfo=UTC))
+
+    def answer(self, service: str) -> tuple[str, int]:
+        """AWS's code and HTTP status in this service."""
+        if self.code == THROTTLED:
+            return _THROTTLING.get(service, ("ThrottlingException", 400))
+        return self.code, self.status
 
 
 class Faults:
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
+    def __init__(self, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+        self._lock, self._now = threading.Lock(), now
         self._rules: list[Rule] = []
 
     def set(self, rules: list[Rule]) -> None:
         with self._lock:
             self._rules = list(rules)
 
-    def rules(self) -> list[Rule]:
+    def add(self, rule: Rule) -> None:
         with self._lock:
+            self._rules.append(rule)
+
+    def rules(self) -> list[Rule]:
+        """Those that may still hit something."""
+        with self._lock:
+            self._rules = [rule for rule in self._rules if not rule.is_over(self._now())]
             return list(self._rules)
 
+    def delay(self, action: str, params: Mapping[str, str]) -> float:
+        """Seconds by which the answer to this request is late."""
+        return sum(rule.slow for rule in self.rules() if rule.fits(action, params))
+
     def take(self, action: str, params: Mapping[str, str]) -> Rule | None:
-        """The rule that this request falls under, with its counters moved on; None when it may pass."""
+        """The rule that this request fails by, with its counters moved on; None when it may pass."""
         with self._lock:
             for index, rule in enumerate(self._rules):
-                if not rule.fits(action, params) or rule.count == 0:
+                if not rule.code or not rule.fits(action, params) or rule.is_over(self._now()):
                     continue
                 if rule.after > 0:
                     self._rules[index] = replace(rule, after=rule.after - 1)

@@ -57,19 +57,28 @@ class Host:
         if self._door:
             await self._door.listen(set(addresses), port)
 
-    async def power_off(self) -> None:
-        """Nothing of the host runs afterwards; its disk stays."""
+    async def power_off(self, grace_s: float = processes.GRACE_S) -> None:
+        """Nothing of the host runs afterwards; its disk stays. grace_s: its processes' time between TERM and KILL."""
         if self._booting:
             self._booting.cancel()
             self._booting = None
         if self._door:
             await self._door.close()
             self._door = None
-        stuck = await asyncio.to_thread(processes.end, lambda: processes.with_home(self.home))
+        stuck = await asyncio.to_thread(processes.end, lambda: processes.with_home(self.home), grace_s)
         if stuck:
             self._print(f"sandbox: these processes could not be ended: {stuck}\n")
         for folder in (self.folder / "run", scratch(self.folder)):
             shutil.rmtree(folder, ignore_errors=True)
+
+    def lose_disk(self) -> None:
+        for path in [*self.home.iterdir(), *scratch(self.folder).glob("*")]:
+            if path.name == ".ssh":
+                continue
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
 
     async def run(self, unit: str, command: list[str]) -> None:
         """Starts what a timer runs: detached, with its output in the unit's own log."""

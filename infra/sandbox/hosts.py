@@ -40,7 +40,11 @@ class Hosts:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._serve, name="sandbox-hosts", daemon=True)
         self._removals: list[threading.Thread] = []
+        # Machines that AWS calls running and that nothing answers on: they died, or never booted.
+        self._dead: set[str] = set()
         self.on_power_off: Callable[[str], None] = lambda instance_id: None
+        # Whether this launch gets a machine that never boots; a fault rule says so.
+        self.never_boots: Callable[[Instance], bool] = lambda instance: False
 
     # Called from any thread ----------------------------------------------------------------------------------------
 
@@ -65,6 +69,18 @@ class Hosts:
                 self._wait(host.run(unit, command))
             except OSError as error:
                 log.warning("%s %s: can't run %s: %s", instance_id, unit, command, error)
+
+    def is_dead(self, instance_id: str) -> bool:
+        return instance_id in self._dead
+
+    def kill(self, instance_id: str) -> None:
+        """The machine dies without a word; a reboot does not help, a stop and start (or a new one) does."""
+        self._wait(self._die(instance_id))
+
+    def lose_disk(self, instance_id: str) -> None:
+        """All files of the host are gone under its running processes; who may log in stays."""
+        if host := self._hosts.get(instance_id):
+            host.lose_disk()
 
     def stop(self) -> None:
         """Ends every host, keeps no process, and waits for the disks that are still being removed."""
@@ -102,7 +118,7 @@ class Hosts:
         if instance.state in ("pending", "stopping", "shutting-down"):
             return True
         host = self._hosts.get(instance.id)
-        if instance.state != "running" or host is None:
+        if instance.state != "running" or host is None or instance.id in self._dead:
             return False
         asked = instances.reboots_asked(instance) != self._reboots.get(instance.id, 0)
         return asked or host.addresses != _addresses(instance)
@@ -128,6 +144,8 @@ class Hosts:
             machine = _machine(instance)
         if not machine.addresses:
             log.warning("%s has no host: its address %s is not loopback", instance.id, instance.private_ip)
+        elif self.never_boots(instance):
+            self._dead.add(instance.id)
         elif not await self._power_on(instance, machine):
             return
         with self._lock:
@@ -161,8 +179,15 @@ class Hosts:
 
     async def _power_off(self, instance_id: str) -> None:
         self.on_power_off(instance_id)
+        self._dead.discard(instance_id)
         if host := self._hosts.get(instance_id):
             await host.power_off()
+
+    async def _die(self, instance_id: str) -> None:
+        self.on_power_off(instance_id)
+        self._dead.add(instance_id)
+        if host := self._hosts.get(instance_id):
+            await host.power_off(grace_s=0.0)
 
     def _host(self, instance_id: str) -> Host:
         if instance_id not in self._hosts:

@@ -95,9 +95,16 @@ def control(port: int, path: str, body: Any = None) -> Any:
         with opener.open(request, timeout=30) as response:
             return json.loads(response.read())
     except urllib.error.HTTPError as error:
-        raise CloudRefused(error.read().decode(errors="replace"), where=f"sandbox {path}") from error
+        raise CloudRefused(_said(error.read()), where=f"sandbox {path}") from error
     except OSError as error:
         raise CloudRefused(f"the sandbox on port {port} does not answer: {error}", do="Start it.") from error
+
+
+def _said(body: bytes) -> str:
+    try:
+        return str(json.loads(body)["error"])
+    except (ValueError, KeyError, TypeError):
+        return body.decode(errors="replace")
 
 
 def environment(state_dir: Path) -> dict[str, str]:

@@ -31,11 +31,15 @@ def commands() -> Iterator[tuple[str, click.Command]]:
     for name in cli.list_commands(context):
         command = cli.get_command(context, name)
         assert command is not None, name
-        if isinstance(command, click.Group):
-            for inner, one in command.commands.items():
-                yield f"{name} {inner}", one
-        else:
-            yield name, command
+        yield from opened(name, command)
+
+
+def opened(name: str, command: click.Command) -> Iterator[tuple[str, click.Command]]:
+    if not isinstance(command, click.Group):
+        yield name, command
+        return
+    for inner, one in command.commands.items():
+        yield from opened(f"{name} {inner}", one)
 
 
 EVERY = dict(commands())

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 import click
 
 from infra.errors import BadInput
-from training.cli import options
+from training.cli import faults, options
 
 if TYPE_CHECKING:
     from infra.settings import StackConfig
 
-stack_option = click.option("-s", "--stack", default="sandbox", show_default=True, help="A stack on 127.0.0.1.")
+stack_option = faults.stack_option
 
 
 @click.group()
@@ -26,6 +26,10 @@ def sandbox() -> None:
     """
 
 
+sandbox.add_command(faults.fault)
+sandbox.add_command(faults.clock)
+
+
 @sandbox.command()
 @stack_option
 @options.json
@@ -33,7 +37,7 @@ def start(stack: str, as_json: bool) -> None:
     """Start it, if it doesn't run. A new cloud is empty."""
     from infra.sandbox import process
 
-    state, port, config = _place(stack)
+    state, port, config = place(stack)
     running = process.start(state, port, config.ssh_port)
     if as_json:
         options.put_json({"pid": running.pid, "port": running.port, "url": running.url})
@@ -48,7 +52,7 @@ def stop(stack: str, as_json: bool) -> None:
     """End it, with every node in it and what they train."""
     from infra.sandbox import process
 
-    state, port, _ = _place(stack)
+    state, port, _ = place(stack)
     was = process.stop(state)
     if as_json:
         options.put_json({"stopped": was})
@@ -63,7 +67,7 @@ def status(stack: str, as_json: bool) -> None:
     """Whether it runs, since when, and which instances it has."""
     from infra.sandbox import process
 
-    state, port, _ = _place(stack)
+    state, port, _ = place(stack)
     found = process.status(state)
     if as_json:
         options.put_json(found)
@@ -84,7 +88,7 @@ def env(stack: str) -> None:
     from infra import engine
     from infra.sandbox import process
 
-    state, port, config = _place(stack)
+    state, port, config = place(stack)
     process.start(state, port, config.ssh_port)
     values = process.environment(state)
     command = engine.ensure(lambda line: click.echo(line, err=True))
@@ -93,7 +97,7 @@ def env(stack: str) -> None:
         click.echo(f"export {name}={shlex.quote(value)}")
 
 
-def _place(stack: str) -> tuple[Path, int, StackConfig]:
+def place(stack: str) -> tuple[Path, int, StackConfig]:
     from infra.sandbox import process
     from infra.settings import load_stack, stack_file
 

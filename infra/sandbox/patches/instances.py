@@ -25,6 +25,8 @@ _terminate, _stop, _start = Instance.terminate, Instance.stop, Instance.start
 
 # What GetConsoleOutput shows of an instance; whoever runs the hosts sets it.
 console: Callable[[str], str] = lambda instance_id: ""  # noqa: E731
+# Whether nothing answers on it, although it runs; set likewise.
+is_dead: Callable[[str], bool] = lambda instance_id: False  # noqa: E731
 
 
 def install() -> None:
@@ -33,6 +35,8 @@ def install() -> None:
     replace(Instance, "start", start)
     replace(Instance, "reboot", reboot)
     replace(EC2Response, "get_console_output", get_console_output)
+    replace(Instance, "instance_status", property(status_check))
+    replace(Instance, "system_status", property(status_check))
     # Filters of DescribeInstances that moto does not know
     filter_dict_attribute_mapping.update(
         {
@@ -144,6 +148,20 @@ def is_terminated(instance: Instance, reason: StateReason | None = None) -> None
         _say_why(instance)
 
 
+def ended_by_aws(instance: Instance, why: StateReason) -> None:
+    """The reason that a terminate of AWS's own leaves, when the machine is gone."""
+    instance.ended_because = why  # type: ignore[attr-defined]
+
+
+def status_check(self: Instance) -> dict[str, Any]:
+    """https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_InstanceStatusSummary.html"""
+    if self.state != "running":
+        return {"Status": "not-applicable"}
+    dead = is_dead(self.id)
+    reachable = {"Name": "reachability", "Status": "failed" if dead else "passed"}
+    return {"Details": [reachable], "Status": "impaired" if dead else "ok"}
+
+
 def could_not_boot(instance: Instance, why: str) -> None:
     is_terminated(instance, StateReason(f"Server.InternalError: {why}", "Server.InternalError"))
 
@@ -157,7 +175,9 @@ def get_console_output(self: EC2Response) -> ActionResult:
 
 
 def _say_why(instance: Instance) -> None:
-    if getattr(instance, "own_shutdown", False):
+    if why := getattr(instance, "ended_because", None):
+        instance.state_reason = why
+    elif getattr(instance, "own_shutdown", False):
         code = "Client.InstanceInitiatedShutdown"
         instance.state_reason = StateReason(f"{code}: Instance initiated shutdown", code)
         instance.own_shutdown = False  # type: ignore[attr-defined]

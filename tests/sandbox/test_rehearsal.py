@@ -1,0 +1,135 @@
+"""What a person can let go wrong in the sandbox, and what AWS's clients then see."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+from clouds import Cloud, eventually
+
+from infra.errors import BadInput, CloudRefused
+from infra.sandbox import rehearsal
+
+STACK_TAGS = {"swift-fleet:stack": "x"}
+RESERVED = {"InstanceType": "p5.48xlarge", "InstancePlatform": "Linux/UNIX", "AvailabilityZone": "us-east-1a"}
+
+
+@pytest.fixture(autouse=True)
+def _no_faults_left(cloud: Cloud) -> Iterator[None]:
+    yield
+    rehearsal.clear(cloud.running.port)
+
+
+def tagged(rank: int) -> dict[str, Any]:
+    tags = [{"Key": k, "Value": v} for k, v in (STACK_TAGS | {"swift-fleet:rank": str(rank)}).items()]
+    return {"TagSpecifications": [{"ResourceType": "instance", "Tags": tags}]}
+
+
+def refusal(call: Any) -> tuple[str, int]:
+    with pytest.raises(ClientError) as caught:
+        call()
+    meta: Any = caught.value.response
+    return meta["Error"]["Code"], meta["ResponseMetadata"]["HTTPStatusCode"]
+
+
+def status_of(cloud: Cloud, instance_id: str) -> str:
+    found = cloud.client("ec2").describe_instance_status(InstanceIds=[instance_id])["InstanceStatuses"]
+    return str(found[0]["SystemStatus"]["Status"])
+
+
+def test_a_type_is_missing_in_a_zone_whatever_asks_for_it_until_its_time(cloud: Cloud) -> None:
+    ec2, port = cloud.client("ec2"), cloud.running.port
+    block = "127.78.2.0/24"
+    other = ec2.create_subnet(VpcId=cloud.vpc, CidrBlock=block, AvailabilityZone="us-east-1b")["Subnet"]["SubnetId"]
+    held = ec2.create_capacity_reservation(**RESERVED, InstanceCount=1)["CapacityReservation"]
+    data = {
+        "ImageId": cloud.image,
+        "InstanceType": "p5.48xlarge",
+        "NetworkInterfaces": [{"DeviceIndex": 0, "SubnetId": cloud.subnet}],
+    }
+    ec2.create_launch_template(LaunchTemplateName="p5", LaunchTemplateData=data)
+    rehearsal.add(port, rehearsal.no_capacity("us-east-1a", "p5.48xlarge"), timedelta(minutes=20))
+    short = ("InsufficientInstanceCapacity", 500)
+    from_template = {"LaunchTemplate": {"LaunchTemplateName": "p5"}, "MinCount": 1, "MaxCount": 1}
+    assert refusal(lambda: cloud.launch(InstanceType="p5.48xlarge")) == short
+    assert refusal(lambda: ec2.run_instances(**from_template)) == short
+    assert refusal(lambda: ec2.create_capacity_reservation(**RESERVED, InstanceCount=2)) == short
+    target = {"CapacityReservationTarget": {"CapacityReservationId": held["CapacityReservationId"]}}
+    [inside] = ec2.run_instances(**from_template, CapacityReservationSpecification=target)["Instances"]
+    [elsewhere] = cloud.launch(InstanceType="p5.48xlarge", SubnetId=other)
+    [small] = cloud.launch()
+    assert len(rehearsal.rules(port)) == 1
+    rehearsal.advance(port, timedelta(minutes=21))
+    assert rehearsal.rules(port) == []
+    [late] = cloud.launch(InstanceType="p5.48xlarge")
+    ids = [each["InstanceId"] for each in (inside, elsewhere, small, late)]
+    ec2.terminate_instances(InstanceIds=ids)
+
+
+def test_calls_are_throttled_as_each_service_says_it_and_then_pass(cloud: Cloud) -> None:
+    port = cloud.running.port
+    rehearsal.add(port, rehearsal.throttle("*", 3))
+    assert refusal(lambda: cloud.client("ec2").describe_vpcs()) == ("RequestLimitExceeded", 503)
+    assert refusal(lambda: cloud.client("ssm").describe_parameters()) == ("ThrottlingException", 400)
+    assert refusal(lambda: cloud.client("iam").list_roles())[0] == "Throttling"
+    cloud.client("ec2").describe_vpcs()
+
+
+def test_a_dead_machine_runs_to_aws_fails_its_checks_and_comes_back_by_stop_and_start(cloud: Cloud) -> None:
+    ec2, port = cloud.client("ec2"), cloud.running.port
+    [node] = cloud.launch(**tagged(0))
+    instance, address = node["InstanceId"], node["PrivateIpAddress"]
+    with cloud.connect(node) as ssh:
+        ssh.run("setsid sleep 1000 </dev/null >/dev/null 2>&1 &", hide=True)
+    assert rehearsal.befall(port, "x", 0, "kill") == instance
+    assert not cloud.listens(address)
+    assert (cloud.state_of(instance), status_of(cloud, instance)) == ("running", "impaired")
+    ec2.reboot_instances(InstanceIds=[instance])
+    with pytest.raises(CloudRefused, match="is no spot instance"):
+        rehearsal.befall(port, "x", 0, "spot-notice")
+    ec2.stop_instances(InstanceIds=[instance])
+    eventually(lambda: cloud.state_of(instance) == "stopped")
+    ec2.start_instances(InstanceIds=[instance])
+    eventually(lambda: cloud.listens(address))
+    assert status_of(cloud, instance) == "ok"
+    with pytest.raises(BadInput, match="no node of rank 7.*Ranks in the sandbox: 0"):
+        rehearsal.befall(port, "x", 7, "kill")
+    ec2.terminate_instances(InstanceIds=[instance])
+    eventually(lambda: cloud.state_of(instance) == "terminated")
+
+
+def test_one_machine_never_boots_and_its_neighbour_does(cloud: Cloud) -> None:
+    rehearsal.add(cloud.running.port, rehearsal.never_boots(1, 1))
+    [first], [second] = cloud.launch(**tagged(0)), cloud.launch(**tagged(1))
+    assert cloud.listens(first["PrivateIpAddress"]) and not cloud.listens(second["PrivateIpAddress"])
+    assert status_of(cloud, second["InstanceId"]) == "impaired"
+    ids = [first["InstanceId"], second["InstanceId"]]
+    cloud.client("ec2").terminate_instances(InstanceIds=ids)
+    eventually(lambda: all(cloud.state_of(each) == "terminated" for each in ids))
+
+
+def test_a_lost_disk_takes_the_files_and_leaves_the_door(cloud: Cloud) -> None:
+    [node] = cloud.launch(**tagged(0))
+    with cloud.connect(node) as ssh:
+        ssh.run("mkdir -p a && echo 1 > a/b && echo 2 > $TMPDIR/c", hide=True)
+        rehearsal.befall(cloud.running.port, "x", 0, "lose-disk")
+        assert ssh.run("ls a $TMPDIR/c", hide=True, warn=True).stdout == ""
+    with cloud.connect(node) as again:
+        assert again.run("echo in", hide=True).stdout == "in\n"
+    cloud.client("ec2").terminate_instances(InstanceIds=[node["InstanceId"]])
+
+
+def test_a_spot_machine_goes_two_minutes_after_its_notice(cloud: Cloud) -> None:
+    port = cloud.running.port
+    [node] = cloud.launch(**tagged(3), InstanceMarketOptions={"MarketType": "spot"})
+    instance = node["InstanceId"]
+    rehearsal.befall(port, "x", 3, "spot-notice")
+    rehearsal.advance(port, timedelta(seconds=60))
+    assert cloud.state_of(instance) == "running"
+    rehearsal.advance(port, timedelta(seconds=61))
+    eventually(lambda: cloud.state_of(instance) == "terminated")
+    found = cloud.client("ec2").describe_instances(InstanceIds=[instance])["Reservations"][0]["Instances"][0]
+    assert found["StateReason"]["Code"] == "Server.SpotInstanceTermination"
