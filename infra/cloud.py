@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -76,3 +77,16 @@ def refused(error: Exception) -> CloudRefused:
         action = getattr(error, "operation_name", "AWS")
         return CloudRefused(f"{action}: {said.get('Code')}: {said.get('Message')}")
     return CloudRefused(f"AWS can't be asked: {error}", do="Check credentials, region and network.")
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Whatever boto3 raises within comes out as CloudRefused."""
+    from botocore.exceptions import BotoCoreError, ClientError, WaiterError
+
+    try:
+        yield
+    except WaiterError as error:
+        raise CloudRefused(f"AWS takes too long: {error}", do="Try it again.") from error
+    except (ClientError, BotoCoreError) as error:
+        raise refused(error) from error

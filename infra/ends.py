@@ -13,7 +13,7 @@ from typing import Literal
 from infra.cloud import Cloud
 from infra.guardrails import schedule_name
 
-State = Literal["armed", "missing", "UNKNOWN"]
+State = Literal["armed", "off", "missing", "UNKNOWN"]
 
 
 @dataclass(frozen=True)

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 
 import pulumi
 import pulumi_aws as aws
 
+from infra.settings import show_duration
+
 RANK_TAG = "swift-fleet:rank"
+#: How long the node lives from its launch on, "4h": by it a sweep knows what is past its time, whoever made it.
+LIFETIME_TAG = "swift-fleet:lifetime"
 
 
 @dataclass
@@ -16,6 +21,7 @@ class NodesArgs:
     """ami_is_given: false where the image is AWS's newest, which must not replace a running fleet."""
 
     count: int
+    lifetime: timedelta
     instance_type: str
     ami: pulumi.Input[str]
     ami_is_given: bool
@@ -43,9 +49,9 @@ class Nodes(pulumi.ComponentResource):
     def _node(self, fleet: str, rank: int, args: NodesArgs) -> aws.ec2.Instance:
         name = node_name(rank)
         tags = {**args.tags, "Name": f"{fleet}-{name}", RANK_TAG: str(rank)}
-        ignored = [
-            "userData"
-        ]  # see docs/decisions/004: changed set-up reaches a node that is made, not one that trains
+        # see docs/decisions/004: changed set-up reaches a node that is made, not one that trains; nor does a changed
+        # lifetime, and `fleet extend` writes the tag
+        ignored = ["userData", f'tags["{LIFETIME_TAG}"]']
         return aws.ec2.Instance(
             name,
             ami=args.ami,
@@ -69,7 +75,7 @@ class Nodes(pulumi.ComponentResource):
                 "volume_size": args.root_volume_gib,
                 "delete_on_termination": True,
             },
-            tags=tags,
+            tags={**tags, LIFETIME_TAG: show_duration(args.lifetime)},
             volume_tags=tags,
             opts=pulumi.ResourceOptions(
                 parent=self,

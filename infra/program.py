@@ -70,6 +70,7 @@ def _fleet(root: Path) -> None:
         name,
         NodesArgs(
             count=config.nodes,
+            lifetime=config.lifetime,
             instance_type=config.instance_type,
             ami=config.ami or aws.ssm.get_parameter_output(name=IMAGE).insecure_value,
             ami_is_given=config.ami is not None,
@@ -132,6 +133,7 @@ def _user_data(config: StackConfig, storage: Storage | None) -> pulumi.Output[st
     return shared.apply(
         lambda where: user_data(
             lifetime=config.lifetime,
+            idle_minutes=config.idle_minutes,
             user=config.ssh_user,
             shared=where,
             shared_path=config.shared_path,

@@ -28,7 +28,8 @@ IMAGE_GIB = 75
 _UNITS = {"m": 60, "h": 3600, "d": 86400}
 
 
-def _duration(value: Any) -> Any:
+def parse_duration(value: Any) -> timedelta:
+    """4h, 1d12h, 90m. Raises ValueError for what is none."""
     if isinstance(value, timedelta):
         return value
     parts = re.fullmatch(r"(?:(\d+)d)?\s*(?:(\d+)h)?\s*(?:(\d+)m)?", str(value).strip())
@@ -45,7 +46,7 @@ def show_duration(span: timedelta) -> str:
     return "".join(f"{n}{u}" for n, u in ((days, "d"), (hours, "h"), (minutes, "m")) if n) or "0m"
 
 
-Duration = Annotated[timedelta, BeforeValidator(_duration), PlainSerializer(show_duration)]
+Duration = Annotated[timedelta, BeforeValidator(parse_duration), PlainSerializer(show_duration)]
 
 
 class StackConfig(BaseModel):
@@ -56,6 +57,7 @@ class StackConfig(BaseModel):
     lifetime: after which each node ends itself, counted from its first boot. The lease.
     budget: USD, boot included; the fleet ends when it is spent, or at the end of `lifetime` if that comes first.
     max_usd_per_hour: a fleet that costs more an hour is refused.
+    idle_minutes: after which a node that does nothing ends itself; 0 for never. See docs/guardrails.md.
     zone: availability zone of the fleet; by default the first that offers the type.
     vpc_cidr: of the stack's own network.
     operator_cidr: who may open SSH; by default this machine's own public address.
@@ -73,6 +75,7 @@ class StackConfig(BaseModel):
     lifetime: Duration = timedelta(hours=4)
     budget: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
     max_usd_per_hour: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    idle_minutes: Annotated[int, Field(ge=0, le=720)] = 60
     zone: str | None = None
     vpc_cidr: str = "10.77.0.0/16"
     operator_cidr: str | None = None
@@ -98,6 +101,13 @@ class StackConfig(BaseModel):
     def _ends(cls, value: timedelta) -> timedelta:
         if not timedelta(minutes=10) <= value <= timedelta(days=14):
             raise ValueError("must be between 10m and 14d: every fleet ends")
+        return value
+
+    @field_validator("idle_minutes")
+    @classmethod
+    def _seen_often_enough(cls, value: int) -> int:
+        if 0 < value < 15:
+            raise ValueError("must be 0 for never, or at least 15: a node is looked at every 5 minutes")
         return value
 
     @field_validator("vpc_cidr", "operator_cidr")

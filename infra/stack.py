@@ -139,6 +139,17 @@ class FleetStack:
             raise CloudRefused(f"still there: {names}", where=f"stack {self.name}", do="Run `fleet down` again.")
         return done
 
+    def take_up_ends(self) -> None:
+        """After `fleet extend`: the engine's state learns the new times. Else an `up` that changes the schedule for
+        another reason would send the old time along."""
+        if not self._exists():
+            return
+        state = self._run(lambda stack: stack.export_stack())
+        moved = ("aws:scheduler/schedule:Schedule", "aws:ec2/instance:Instance")
+        urns = [one["urn"] for one in (state.deployment or {}).get("resources", []) if one["type"] in moved]
+        if urns:
+            self._run(lambda stack: stack.refresh(target=urns, color="never"))
+
     def _was_cut_off(self) -> bool:
         """Whether the state tells of operations that an engine began and never ended."""
         if not self._exists():

@@ -7,14 +7,13 @@ each question that was asked, and what AWS answered.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
-from infra.cloud import Cloud, refused
-from infra.errors import CloudRefused
+from infra.cloud import Cloud, translated
 from infra.guardrails import STACK_TAG, schedule_name
-from infra.nodes import fleet_name
+from infra.nodes import LIFETIME_TAG, fleet_name
+from infra.settings import parse_duration
 
 
 @dataclass(frozen=True)
@@ -28,12 +27,17 @@ class Thing:
 
 @dataclass(frozen=True)
 class Node:
-    """A machine that bills: its state, type, and when AWS launched it (UTC)."""
+    """A machine that bills: its state, type, when AWS launched it (UTC), and what its tag says of how long it lives."""
 
     id: str
     state: str
     instance_type: str
     launched_at: datetime
+    lifetime: timedelta | None = None
+
+    @property
+    def ends_at(self) -> datetime | None:
+        return self.launched_at + self.lifetime if self.lifetime else None
 
 
 @dataclass(frozen=True)
@@ -46,25 +50,25 @@ class Answer:
 
 def live(cloud: Cloud, stack: str) -> dict[str, Node]:
     """The stack's machines that bill, by id. Raises CloudRefused where AWS can't be asked."""
-    with _translated():
+    with translated():
         return {one.id: one for one in _live(cloud, stack)}
 
 
 def terminate(cloud: Cloud, ids: list[str]) -> None:
     """Asks AWS to terminate, and doesn't wait."""
-    with _translated():
+    with translated():
         cloud.client("ec2").terminate_instances(InstanceIds=ids)
 
 
 def end_schedule(cloud: Cloud, stack: str) -> None:
-    with _translated():
+    with translated():
         _end_schedules(cloud, list(_schedules(cloud, stack)))
 
 
 def look(cloud: Cloud, stack: str) -> list[Answer]:
     """Everything of the stack that still exists, question by question. Raises CloudRefused where it can't look:
     a question that was not answered is no proof."""
-    with _translated():
+    with translated():
         return [
             Answer(asked.format(tag=f"tag:{STACK_TAG}={stack}", stack=stack), tuple(find(cloud, stack)))
             for asked, find, _ in KINDS
@@ -74,7 +78,7 @@ def look(cloud: Cloud, stack: str) -> list[Answer]:
 def end(cloud: Cloud, stack: str, say: Callable[[Thing], None] = lambda thing: None) -> list[Thing]:
     """Ends whatever `look` finds, instances first since they cost most, each kind after what depends on it."""
     ended = []
-    with _translated():
+    with translated():
         for _, find, remove in KINDS:
             found = list(find(cloud, stack))
             for thing in found:
@@ -83,18 +87,6 @@ def end(cloud: Cloud, stack: str, say: Callable[[Thing], None] = lambda thing: N
                 remove(cloud, found)
                 ended += found
     return ended
-
-
-@contextmanager
-def _translated() -> Iterator[None]:
-    from botocore.exceptions import BotoCoreError, ClientError, WaiterError
-
-    try:
-        yield
-    except WaiterError as error:
-        raise CloudRefused(f"AWS takes too long: {error}", do="Try `fleet down` again.") from error
-    except (ClientError, BotoCoreError) as error:
-        raise refused(error) from error
 
 
 def _tagged(stack: str) -> list[dict[str, object]]:
@@ -111,7 +103,17 @@ def _live(cloud: Cloud, stack: str) -> Iterator[Node]:
     for group in _pages(cloud, "ec2", "describe_instances", "Reservations", Filters=[*_tagged(stack), states]):
         for one in group["Instances"]:
             launched_at = one["LaunchTime"].astimezone(UTC)
-            yield Node(one["InstanceId"], one["State"]["Name"], one["InstanceType"], launched_at)
+            tags = {tag["Key"]: tag["Value"] for tag in one.get("Tags", [])}
+            lifetime = tagged_lifetime(tags.get(LIFETIME_TAG, ""))
+            yield Node(one["InstanceId"], one["State"]["Name"], one["InstanceType"], launched_at, lifetime)
+
+
+def tagged_lifetime(text: str) -> timedelta | None:
+    """Of a tag that a person may have written over: None where it is no duration."""
+    try:
+        return parse_duration(text)
+    except ValueError:
+        return None
 
 
 def _instances(cloud: Cloud, stack: str) -> Iterator[Thing]:

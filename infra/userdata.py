@@ -15,14 +15,53 @@ BOUNDARY = "==swift-fleet=="
 
 LEASE = """\
 #!/bin/bash
-# The lease: this machine ends itself at its deadline, with no role, network, package or daemon of ours.
+# The lease: this machine ends itself at its deadline, or when idle, with no role, network, package or daemon of ours.
 # Counted from the first boot and kept on the disk, so that a reboot neither loses nor lengthens it.
 state=${{FLEET_STATE_DIR:-/var/lib/swift-fleet}}
 mkdir -p "$state"
 [ -s "$state/deadline" ] || echo $(( $(date +%s) + {seconds} )) > "$state/deadline"
-left=$(( $(cat "$state/deadline") - $(date +%s) ))
+deadline=$(cat "$state/deadline")
+left=$(( deadline - $(date +%s) ))
 [ "$left" -gt 0 ] || shutdown -h now
-systemd-run --unit=fleet-lease --on-active="$left" --timer-property=AccuracySec=1s shutdown -h now
+# The timer is named after its deadline: `fleet extend` arms the next before it takes this one away.
+systemd-run --unit="fleet-lease-$deadline" --on-active="$left" --timer-property=AccuracySec=1s shutdown -h now
+echo {idle_minutes} > "$state/idle-minutes"
+"""
+
+IDLE = """\
+: > "$state/idle"
+cat > "$state/idle.sh" << 'END-OF-IDLE'
+{check}END-OF-IDLE
+systemd-run --unit=fleet-idle --on-calendar='*:0/{every}' bash "$state/idle.sh" "$state/idle"
+"""
+
+#: Minutes between two looks at whether the node works.
+IDLE_EVERY = 5
+
+#: One look. Whatever it can't tell is "u", which neither counts as idle nor as work: no failed probe ends a node.
+IDLE_CHECK = """\
+look() {{
+  local home used
+  home=$(sudo -u {user} -H sh -c 'cd && pwd -P') || {{ echo u; return; }}
+  # a run of ours: whatever has its working folder in one
+  used=$(find /proc -mindepth 2 -maxdepth 2 -name cwd -lname "$home/fleet/runs/*" 2> /dev/null)
+  [ -z "$used" ] || {{ echo b; return; }}
+  # set-up, a person at a terminal, or work by hand
+  systemctl is-active --quiet fleet-setup.service && {{ echo b; return; }}
+  [ -z "$(who)" ] || {{ echo b; return; }}
+  uptime | awk -F'load average: ' '{{ split($2, load, ","); exit !(load[2] >= 0.5) }}' && {{ echo b; return; }}
+  if command -v nvidia-smi > /dev/null; then
+    used=$(timeout 30 nvidia-smi --query-gpu=utilization.gpu --format=csv,noheader,nounits 2> /dev/null) || used=
+    case $used in ""|*[!0-9[:space:]]*) echo u; return ;; esac
+    echo "$used" | awk '$1 > 5 {{ busy = 1 }} END {{ exit !busy }}' && {{ echo b; return; }}
+  fi
+  echo i
+}}
+seen=$(tail -c {before} "$1")$(look)
+printf %s "$seen" > "$1.new" && mv "$1.new" "$1"
+case $seen in *b*) exit ;; esac
+idle=${{seen//[!i]/}}
+[ ${{#seen}} -lt {samples} ] || [ ${{#idle}} -lt {enough} ] || {{ echo "idle: $seen"; shutdown -h now; }}
 """
 
 SETUP = """\
@@ -41,13 +80,15 @@ systemd-run --unit=fleet-setup --uid={user} --setenv=FLEET_SHARED={shared} --set
 """
 
 
-def user_data(*, lifetime: timedelta, user: str, shared: str, shared_path: str, scripts: Path) -> str:
-    """shared: "fs-...:fsap-..." or ""; scripts: the folder with setup.sh and swift-lock.txt.
+def user_data(
+    *, lifetime: timedelta, idle_minutes: int, user: str, shared: str, shared_path: str, scripts: Path
+) -> str:
+    """idle_minutes: 0 for never; shared: "fs-...:fsap-..." or ""; scripts: the folder with setup.sh and swift-lock.txt.
 
     Raises ValueError where EC2 would refuse the size.
     """
     parts = [
-        ("cloud-boothook", "lease.sh", LEASE.format(seconds=int(lifetime.total_seconds()))),
+        ("cloud-boothook", "lease.sh", _lease(lifetime, idle_minutes, user)),
         (
             "x-shellscript",
             "setup.sh",
@@ -71,3 +112,15 @@ def user_data(*, lifetime: timedelta, user: str, shared: str, shared_path: str, 
     if size > LIMIT_BYTES:
         raise ValueError(f"user data is {size} bytes, EC2 takes {LIMIT_BYTES}")
     return whole
+
+
+def _lease(lifetime: timedelta, idle_minutes: int, user: str) -> str:
+    lease = LEASE.format(seconds=int(lifetime.total_seconds()), idle_minutes=idle_minutes)
+    if not idle_minutes:
+        return lease
+    samples = -(-idle_minutes // IDLE_EVERY)
+    check = IDLE_CHECK.format(
+        # Of n looks none may have seen work, and a fifth may have failed.
+        user=shlex.quote(user), before=samples - 1, samples=samples, enough=samples - samples // 5
+    )  # fmt: skip
+    return lease + IDLE.format(check=check, every=IDLE_EVERY)

@@ -3,29 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import timedelta
 
 from infra.ends import End, aws_schedule
 from infra.errors import CloudRefused
 from training.fleets import StackFleet
 from training.lease import Lease, leases
+from training.receipt import span
 from training.remote import Machines
 
 
 def look(fleet: StackFleet, live: Iterable[str], held: tuple[Lease, ...]) -> tuple[End, ...]:
     """live: the ids of the nodes that bill; held: what the nodes said of their leases, () where none could be asked."""
     ids = set(live)
-    return lease_end(held, len(ids)), aws_schedule(fleet.stack.cloud, fleet.name, ids)
+    return lease_end(held, len(ids)), idle_end(held, len(ids)), aws_schedule(fleet.stack.cloud, fleet.name, ids)
 
 
-def prove(fleet: StackFleet, live: Iterable[str], machines: Machines) -> None:
-    """CloudRefused unless every end is armed: a fleet of ours trains only if it would end by itself."""
-    for end in look(fleet, live, leases(machines)):
-        if end.state != "armed":
+def prove(fleet: StackFleet, live: Iterable[str], machines: Machines) -> tuple[End, ...]:
+    """The ends; CloudRefused unless each is armed, or off by the stack file: a fleet of ours would end by itself."""
+    found = look(fleet, live, leases(machines))
+    for end in found:
+        if end.state not in ("armed", "off"):
             raise CloudRefused(
                 f"its {end.name} is {end.state}: {end.detail}",
                 where=f"stack {fleet.name}",
                 do=f"fleet up -s {fleet.name} arms it; fleet status -s {fleet.name} shows it.",
             )
+    return found
 
 
 def lease_end(held: tuple[Lease, ...], nodes: int) -> End:
@@ -34,9 +38,27 @@ def lease_end(held: tuple[Lease, ...], nodes: int) -> End:
     until = max((lease.deadline for lease in armed if lease.deadline), default=None)
     if len(armed) == nodes:
         return End("lease", "armed", until, f"on {nodes} of {nodes}")
-    untold = [lease for lease in held if lease.unknown]
-    if untold or not held:
-        why = untold[0].unknown if untold else "no node could be asked"
+    if why := _untold(held):
         return End("lease", "UNKNOWN", until, f"on {len(armed)} of {nodes}: {why}")
     bare = ", ".join(str(lease.rank) for lease in held if not lease.armed)
     return End("lease", "missing", until, f"on {len(armed)} of {nodes}: not on rank {bare}")
+
+
+def idle_end(held: tuple[Lease, ...], nodes: int) -> End:
+    """The leases' other half: armed where every node looks whether it works, off where none was asked to."""
+    armed = [lease for lease in held if lease.idle_after and lease.idle_armed]
+    if len(held) == nodes and all(lease.idle_after == timedelta(0) for lease in held):
+        return End("idle end", "off", detail="swift-fleet:idleMinutes is 0")
+    if len(armed) == nodes:
+        after = max(lease.idle_after for lease in armed if lease.idle_after)
+        idle_for = min(lease.idle_for for lease in armed)
+        now = f"idle for {span(idle_for.total_seconds())}" if idle_for else "at work"
+        return End("idle end", "armed", detail=f"after {span(after.total_seconds())} without work; now {now}")
+    if why := _untold(held):
+        return End("idle end", "UNKNOWN", detail=f"on {len(armed)} of {nodes}: {why}")
+    bare = ", ".join(str(lease.rank) for lease in held if not (lease.idle_after and lease.idle_armed))
+    return End("idle end", "missing", detail=f"on {len(armed)} of {nodes}: not on rank {bare}")
+
+
+def _untold(held: tuple[Lease, ...]) -> str:
+    return next((lease.unknown for lease in held if lease.unknown), "" if held else "no node could be asked")

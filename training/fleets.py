@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 Say = Callable[[str], None]
 
 
-def _quiet(line: str) -> None:
+def quiet(line: str) -> None:
     return None
 
 
@@ -48,12 +48,12 @@ class Fleet(Protocol):
     def is_whole(self) -> bool:
         """Whether each of its nodes runs and is known."""
 
-    def up(self, say: Say = _quiet) -> Inventory: ...
+    def up(self, say: Say = quiet) -> Inventory: ...
 
     def inventory(self) -> Inventory:
         """The machines of a fleet that is up; BadInput where it isn't."""
 
-    def down(self, say: Say = _quiet) -> Teardown | None:
+    def down(self, say: Say = quiet) -> Teardown | None:
         """Ends the fleet and proves it; None where there is nothing of ours to end."""
 
     def billing_since(self) -> datetime | None: ...
@@ -133,7 +133,7 @@ class StackFleet:
         known = {node.id for node in outputs.nodes} if outputs else set()
         return bool(known) and known == set(alive) and len(known) == self.config.nodes
 
-    def up(self, say: Say = _quiet) -> Inventory:
+    def up(self, say: Say = quiet) -> Inventory:
         return self._inventory(self.stack.up(_Counter(say).on_change), say)
 
     def inventory(self) -> Inventory:
@@ -145,9 +145,9 @@ class StackFleet:
                 f"stack {self.name} has nodes but no outputs: its up was cut off",
                 do=f"fleet up -s {self.name} finishes it, fleet down -s {self.name} ends it.",
             )
-        return self._inventory(outputs, _quiet)
+        return self._inventory(outputs, quiet)
 
-    def down(self, say: Say = _quiet) -> Teardown:
+    def down(self, say: Say = quiet) -> Teardown:
         return self.stack.destroy(_Counter(say).on_change)
 
     def billing_since(self) -> datetime | None:
@@ -209,13 +209,13 @@ class HostsFleet:
     def is_whole(self) -> bool:
         return True
 
-    def up(self, say: Say = _quiet) -> Inventory:
+    def up(self, say: Say = quiet) -> Inventory:
         return self.inventory()
 
     def inventory(self) -> Inventory:
         return own.inventory_of(own.read_hosts(self.root), self.name)
 
-    def down(self, say: Say = _quiet) -> None:
+    def down(self, say: Say = quiet) -> None:
         return None
 
     def billing_since(self) -> datetime | None:
@@ -238,13 +238,13 @@ class LocalFleet:
     def is_whole(self) -> bool:
         return True
 
-    def up(self, say: Say = _quiet) -> Inventory:
+    def up(self, say: Say = quiet) -> Inventory:
         return self.inventory()
 
     def inventory(self) -> Inventory:
         return replace(local(), nodes=(replace(local().master, gpus=self._gpus()),))
 
-    def down(self, say: Say = _quiet) -> None:
+    def down(self, say: Say = quiet) -> None:
         return None
 
     def billing_since(self) -> datetime | None:

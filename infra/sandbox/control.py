@@ -111,7 +111,8 @@ class Control:
                 if body.get("replace"):
                     timers.remove(host, body["unit"])
                 try:
-                    timer = timers.add(host, body["unit"], body["command"], at=body.get("at"), after=body.get("after"))
+                    when = {key: body.get(key) for key in ("at", "after", "every")}
+                    timer = timers.add(host, body["unit"], body["command"], **when)
                 except KeyError:
                     raise Refused(409, f"Unit {body['unit']}.timer was already loaded.") from None
                 return timer.as_json()

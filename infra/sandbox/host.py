@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,6 +15,8 @@ from infra.sandbox import cloudinit, processes
 from infra.sandbox.environ import host_environment, scratch
 from infra.sandbox.ssh import Door
 
+#: What repeats may hold up the clock for, before its next turn comes.
+LONGEST_TURN_S = 60
 CONSOLE_LIMIT = 64 * 1024  # EC2 keeps the last 64 KiB (GetConsoleOutput)
 
 
@@ -80,10 +83,10 @@ class Host:
             else:
                 path.unlink(missing_ok=True)
 
-    async def run(self, unit: str, command: list[str]) -> None:
+    async def run(self, unit: str, command: list[str], to_its_end: bool = False) -> None:
         """Starts what a timer runs: detached, with its output in the unit's own log."""
         with (self.folder / "run" / f"{unit}.log").open("ab") as log:
-            await asyncio.create_subprocess_exec(
+            child = await asyncio.create_subprocess_exec(
                 *command,
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=log,
@@ -92,6 +95,9 @@ class Host:
                 cwd=self.home,
                 start_new_session=True,
             )
+        if to_its_end:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(child.wait(), LONGEST_TURN_S)
 
     def console(self) -> str:
         text = b"".join(

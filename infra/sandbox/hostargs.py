@@ -40,12 +40,14 @@ def parse_sudo(args: list[str]) -> tuple[dict[str, str], list[str]]:
 
 @dataclass
 class TransientUnit:
-    """What systemd-run was asked for. `at` is epoch seconds, `after` seconds from now; neither: run it now."""
+    """What systemd-run was asked for. `at` is epoch seconds, `after` seconds from now, `every` seconds from time to
+    time; none of them: run it now."""
 
     unit: str = ""
     command: list[str] = field(default_factory=list)
     at: float | None = None
     after: float | None = None
+    every: float | None = None
     variables: dict[str, str] = field(default_factory=dict)
     wait: bool = False
     folder: str | None = None
@@ -77,7 +79,8 @@ def parse_systemd_run(args: list[str]) -> TransientUnit:
         if name == "--unit":
             unit.unit = re.sub(r"\.(service|timer)$", "", value)
         elif name == "--on-calendar":
-            unit.at = calendar(value)
+            unit.every = repetition(value)
+            unit.at = None if unit.every else calendar(value)
         elif name in ("--on-active", "--on-boot", "--on-startup"):
             unit.after = span(value)
         elif name == "--setenv":
@@ -107,6 +110,12 @@ def span(text: str) -> float:
     return float(sum(float(number) * _UNITS[unit or "s"] for number, unit in parts))
 
 
+def repetition(text: str) -> float | None:
+    """Seconds between the moments of `*:0/5`, every fifth minute; None for one moment."""
+    found = re.fullmatch(r"\*:0/(\d+)", text.strip())
+    return int(found[1]) * 60.0 if found and int(found[1]) else None
+
+
 def calendar(text: str) -> float:
     """Epoch seconds of one moment, `2026-12-01 10:00:00 UTC`. EC2's machines are on UTC."""
     from datetime import UTC, datetime
@@ -117,7 +126,9 @@ def calendar(text: str) -> float:
             return datetime.strptime(plain, form).replace(tzinfo=UTC).timestamp()
         except ValueError:
             continue
-    raise Usage(f"Failed to parse calendar specification: {text} (the sandbox knows `YYYY-MM-DD HH:MM:SS UTC`)")
+    raise Usage(
+        f"Failed to parse calendar specification: {text} (the sandbox knows `YYYY-MM-DD HH:MM:SS UTC`, `*:0/5`)"
+    )
 
 
 @dataclass(frozen=True)

@@ -1,16 +1,17 @@
 """The machine commands that need root on EC2, acting within a sandbox host. Run by the scripts in hostbin/ with a bare
 interpreter (-I -S), so: the standard library only, imports where they are used, and quick.
 
-    hostcmd.py sudo|systemd-run|systemctl|shutdown|poweroff|halt|reboot|mount|umount|mountpoint|<package manager> ...
+    hostcmd.py COMMAND ...        a key of COMMANDS below, with its arguments
 """
 
 # pathlib would add a third to the time that a command takes to start:
-# ruff: noqa: PTH100, PTH102, PTH108, PTH112, PTH114, PTH118, PTH120, PTH122, PTH123, PTH106, PTH211
+# ruff: noqa: PTH100, PTH102, PTH108, PTH112, PTH114, PTH118, PTH120, PTH122, PTH123, PTH106, PTH208, PTH211
 
 from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
 from typing import Any
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
@@ -61,11 +62,12 @@ def sudo(args: list[str]) -> int:
 
 def systemd_run(args: list[str]) -> int:
     unit = parse_systemd_run(args)
-    if unit.at is None and unit.after is None:
+    if unit.at is None and unit.after is None and unit.every is None:
         return _run_now(unit)
     words = [f"{key}={value}" for key, value in unit.variables.items()]
     command = ["env", *words, *unit.command] if words else unit.command
-    ask("timers", {"do": "start", "unit": unit.unit, "command": command, "at": unit.at, "after": unit.after})
+    timer = {"at": unit.at, "after": unit.after, "every": unit.every}
+    ask("timers", {"do": "start", "unit": unit.unit, "command": command, **timer})
     print(f"Running timer as unit: {unit.unit}.timer\nWill run service as unit: {unit.unit}.service", file=sys.stderr)
     return 0
 
@@ -212,6 +214,36 @@ def mountpoint(args: list[str]) -> int:
     return 0 if is_one else 1
 
 
+def who(args: list[str]) -> int:
+    """One line for each terminal that a process of this host has; the machine below has logins of its own."""
+    terminals = sorted({int(stat[4]) for _, stat in _processes() if int(stat[4])})
+    for number in terminals:
+        print(f"{os.environ.get('USER', 'ec2-user')} pts/{number & 0xFF}")
+    return 0
+
+
+def uptime(args: list[str]) -> int:
+    """The load as the number of this host's processes that run just now, this one and its parent left out."""
+    own = (os.getpid(), os.getppid())
+    load = float(sum(stat[0] == "R" for pid, stat in _processes() if pid not in own))
+    print(f" up 1:00,  0 users,  load average: {load:.2f}, {load:.2f}, {load:.2f}")
+    return 0
+
+
+def _processes() -> Iterator[tuple[int, list[str]]]:
+    """(pid, the fields of /proc/PID/stat from the state on) of the processes with this host's HOME."""
+    home = f"HOME={os.environ['HOME']}".encode()
+    for name in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            with open(f"/proc/{name}/environ", "rb") as file:
+                if home not in file.read().split(b"\0"):
+                    continue
+            with open(f"/proc/{name}/stat") as file:
+                yield int(name), file.read().rpartition(")")[2].split()
+        except OSError:
+            continue
+
+
 def packages(args: list[str]) -> int:
     words = [a for a in args if not a.startswith("-")]
     if words[:1] == ["install"] and words[1:] == ["amazon-efs-utils"]:
@@ -228,6 +260,7 @@ COMMANDS = {
     "sudo": sudo, "systemd-run": systemd_run, "systemctl": systemctl, "shutdown": shutdown,
     "poweroff": lambda args: shutdown(["now"]), "halt": lambda args: shutdown(["now"]),
     "reboot": lambda args: shutdown(["-r", "now"]), "mount": mount, "umount": umount, "mountpoint": mountpoint,
+    "who": who, "uptime": uptime,
     "dnf": packages, "yum": packages, "apt-get": packages, "apt": packages,
     "mkfs": refuse, "mkfs.ext4": refuse, "mkfs.xfs": refuse, "mdadm": refuse, "modprobe": refuse, "sysctl": refuse,
 }  # fmt: skip

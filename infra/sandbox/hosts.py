@@ -61,12 +61,12 @@ class Hosts:
     def knows(self, instance_id: str, token: str) -> bool:
         return secrets.compare_digest(self._tokens.get(instance_id, ""), token) and bool(token)
 
-    def run(self, instance_id: str, unit: str, command: list[str]) -> None:
-        """What a timer fires; returns when the command has been started."""
+    def run(self, instance_id: str, unit: str, command: list[str], to_its_end: bool = False) -> None:
+        """What a timer fires; returns when the command has been started, or has ended."""
         host = self._hosts.get(instance_id)
         if host and host.is_up:
             try:
-                self._wait(host.run(unit, command))
+                self._wait(host.run(unit, command, to_its_end))
             except OSError as error:
                 log.warning("%s %s: can't run %s: %s", instance_id, unit, command, error)
 

@@ -1,17 +1,19 @@
 """The timers that hosts have set with `systemd-run` or `shutdown +N`. They live as long as the machine is up, as
-systemd's transient units do: a reboot or a stop forgets them."""
+systemd's transient units do: a reboot or a stop forgets them. One that repeats fires at each of its moments, also when
+the clock is moved over many; as systemd, not while its command still runs."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from infra.sandbox.clock import Clock, Due
 
-Runner = Callable[[str, str, list[str]], None]
+#: (host, unit, command, whether to wait for its end)
+Runner = Callable[[str, str, list[str], bool], None]
 
 
 @dataclass(frozen=True)
@@ -23,6 +25,7 @@ class Timer:
     due: datetime
     shown: datetime
     command: tuple[str, ...]
+    every: float | None = None
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self) | {"due": self.due.timestamp(), "shown": self.shown.timestamp()}
@@ -36,7 +39,14 @@ class Timers:
         clock.follow(self._due)
 
     def add(
-        self, host: str, unit: str, command: list[str], *, at: float | None = None, after: float | None = None
+        self,
+        host: str,
+        unit: str,
+        command: list[str],
+        *,
+        at: float | None = None,
+        after: float | None = None,
+        every: float | None = None,
     ) -> Timer:
         """`at`: epoch seconds as the host counts them, which know nothing of the clock's offset. Two timers of one
         unit are refused, as systemd does: KeyError."""
@@ -44,9 +54,9 @@ class Timers:
         due = (
             datetime.fromtimestamp(at, UTC) + offset
             if at is not None
-            else self._clock.now() + timedelta(seconds=after or 0)
+            else self._clock.now() + timedelta(seconds=after or every or 0)
         )
-        timer = Timer(host, unit, due, due - offset, tuple(command))
+        timer = Timer(host, unit, due, due - offset, tuple(command), every)
         with self._lock:
             if (host, unit) in self._timers:
                 raise KeyError(unit)
@@ -73,5 +83,10 @@ class Timers:
             yield Due(timer.due, f"{timer.host} {timer.unit}", lambda timer=timer: self._fire(timer))  # type: ignore[misc]
 
     def _fire(self, timer: Timer) -> None:
-        if self.remove(timer.host, timer.unit):
-            self._run(timer.host, timer.unit, list(timer.command))
+        if not self.remove(timer.host, timer.unit):
+            return
+        if timer.every:
+            step = timedelta(seconds=timer.every)
+            with self._lock:
+                self._timers[timer.host, timer.unit] = replace(timer, due=timer.due + step, shown=timer.shown + step)
+        self._run(timer.host, timer.unit, list(timer.command), bool(timer.every))

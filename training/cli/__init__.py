@@ -21,6 +21,7 @@ COMMANDS = {
     "nodes": ("stack:nodes", "List a fleet's nodes by rank."),
     "launch": ("stages:launch", "Start a job on a fleet that is up, and return."),
     "status": ("stack:status", "What bills, until when, at most how much, and which ends are armed."),
+    "extend": ("stack:extend", "Let a fleet live longer: all its ends move, or none."),
     "logs": ("runs:logs", "A run's log, of all ranks or one."),
     "collect": ("stages:collect", "Fetch a run's output and logs."),
     "down": ("stack:down", "End everything of a stack, and prove it."),

@@ -141,6 +141,34 @@ def status(stack: str | None, hosts: str | None, local: bool, key: Path | None, 
         click.echo("\n".join(statuses.lines(found)))
 
 
+@click.command()
+@click.argument("duration")
+@options.stack
+@options.key
+@options.json
+def extend(duration: str, stack: str | None, key: Path | None, as_json: bool) -> None:
+    """Let a fleet live DURATION longer (90m, 2h, 1d12h): every end that goes by time moves, or none."""
+    from infra.settings import parse_duration
+    from training.extending import extend as move
+    from training.fleets import StackFleet
+    from training.screen import one_stage
+
+    try:
+        by = parse_duration(duration)
+    except ValueError as error:
+        raise BadInput(f"{duration} {error}", do="fleet extend -s STACK 2h") from error
+    fleet = StackFleet(options.project_root(), options.needed_stack(stack), key)
+    with one_stage("extend", as_json=as_json) as say:
+        done = move(fleet, by, say)
+    if as_json:
+        options.put_json(asdict(done))
+        return
+    most = "price UNKNOWN" if done.usd_at_most is None else f"${done.usd_at_most:.2f} at most, from its launch on"
+    click.echo(f"ends {done.new:%Y-%m-%d %H:%M} UTC instead of {done.old:%H:%M}, {most}")
+    for end in done.ends:
+        click.echo(f"  {end.name:14}{end.state:9}{f'{end.at:%Y-%m-%d %H:%M} UTC' if end.at else ''}  {end.detail}")
+
+
 @click.command(context_settings={"ignore_unknown_options": True})
 @click.argument("rank", type=int)
 @click.argument("command", nargs=-1, type=click.UNPROCESSED)

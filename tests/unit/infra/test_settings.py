@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from infra.errors import BadInput
-from infra.settings import StackConfig, _duration, from_pulumi, known_stacks, load_stack, show_duration
+from infra.settings import StackConfig, from_pulumi, known_stacks, load_stack, parse_duration, show_duration
 
 ROOT = Path(__file__).parents[3]
 
@@ -51,6 +51,11 @@ def test_a_stack_that_names_its_type_alone_gets_the_defaults(tmp_path: Path) -> 
         ("lifetime: 4", "swift-fleet:lifetime  is no duration: write 90m, 4h or 1d12h (given: 4)."),
         ("lifetime: 9m", "swift-fleet:lifetime  must be between 10m and 14d: every fleet ends (given: '9m')."),
         ("lifetime: 15d", "swift-fleet:lifetime  must be between 10m and 14d: every fleet ends (given: '15d')."),
+        (
+            "idleMinutes: 5",
+            "swift-fleet:idleMinutes  must be 0 for never, or at least 15: a node is looked at every 5 minutes "
+            "(given: 5).",
+        ),
         (
             "operatorCidr: 0.0.0.0/0",
             "swift-fleet:operatorCidr  opens SSH to the whole internet: give your own network, such as "
@@ -118,6 +123,7 @@ FIELDS: dict[str, Any] = {
     "lifetime": "1d12h",
     "budget": 200,
     "maxUsdPerHour": 12.5,
+    "idleMinutes": 30,
     "zone": "us-east-1c",
     "vpcCidr": "10.1.0.0/20",
     "operatorCidr": "203.0.113.7/32",
@@ -148,18 +154,18 @@ def test_the_engine_refuses_a_misspelt_key_as_the_command_does() -> None:
     ("text", "minutes"), [("90m", 90), ("4h", 240), ("1d12h", 2160), ("1d 2h 3m", 1563), (" 2h ", 120), ("0h10m", 10)]
 )
 def test_a_duration_is_written_as_people_say_it(text: str, minutes: int) -> None:
-    assert _duration(text) == timedelta(minutes=minutes)
+    assert parse_duration(text) == timedelta(minutes=minutes)
 
 
 @pytest.mark.parametrize("text", ["", "4", "h", "4 hours", "-1h", "1.5h", "4h30", "2m1h", "4H", None, [], "١h x"])
 def test_what_is_no_duration_is_refused(text: Any) -> None:
     with pytest.raises(ValueError, match="is no duration"):
-        _duration(text)
+        parse_duration(text)
 
 
 @given(st.integers(1, 60 * 24 * 400))
 def test_a_duration_that_is_shown_is_read_back(minutes: int) -> None:
-    assert _duration(show_duration(timedelta(minutes=minutes))) == timedelta(minutes=minutes)
+    assert parse_duration(show_duration(timedelta(minutes=minutes))) == timedelta(minutes=minutes)
 
 
 @given(st.integers(10, 14 * 1440), st.integers(1, 256))

@@ -22,8 +22,8 @@ def parts(text: str) -> list[Message]:
 
 
 def shipped(**given: object) -> str:
-    asked = {"lifetime": timedelta(hours=4), "user": "ec2-user", "shared": "fs-1:fsap-2", "shared_path": "~/shared"}
-    return user_data(**{**asked, "scripts": SCRIPTS, **given})  # type: ignore[arg-type]
+    asked = {"lifetime": timedelta(hours=4), "idle_minutes": 0, "user": "ec2-user", "shared": "fs-1:fsap-2"}
+    return user_data(**{**asked, "shared_path": "~/shared", "scripts": SCRIPTS, **given})  # type: ignore[arg-type]
 
 
 def small(folder: Path, setup: str = 'echo "set up"\n') -> Path:
@@ -34,7 +34,7 @@ def small(folder: Path, setup: str = 'echo "set up"\n') -> Path:
 
 def test_it_reads_as_it_always_did(tmp_path: Path) -> None:
     expected = (HERE / "golden/user_data.txt").read_text()
-    assert shipped(lifetime=timedelta(hours=2), scripts=small(tmp_path)) == expected
+    assert shipped(lifetime=timedelta(hours=2), idle_minutes=60, scripts=small(tmp_path)) == expected
 
 
 def test_the_lease_is_armed_before_anything_else() -> None:
@@ -45,7 +45,7 @@ def test_the_lease_is_armed_before_anything_else() -> None:
 
 
 def test_it_fits_into_what_ec2_takes_with_room_to_spare() -> None:
-    assert len(shipped(shared_path="/" + "x" * 200).encode("ascii")) < LIMIT_BYTES
+    assert len(shipped(idle_minutes=720, shared_path="/" + "x" * 200).encode("ascii")) < LIMIT_BYTES
 
 
 def test_what_ec2_would_not_take_is_refused_with_its_size(tmp_path: Path) -> None:
@@ -56,7 +56,7 @@ def test_what_ec2_would_not_take_is_refused_with_its_size(tmp_path: Path) -> Non
 @pytest.mark.parametrize("user", ["ec2-user", "o'brien", "a b"])
 @pytest.mark.parametrize("path", ["~/shared", "/mnt/it's here", "$(reboot)"])
 def test_each_part_is_a_shell_script(user: str, path: str) -> None:
-    for part in parts(shipped(user=user, shared_path=path)):
+    for part in parts(shipped(user=user, idle_minutes=60, shared_path=path)):
         checked = subprocess.run(["bash", "-n"], input=part.get_payload(), capture_output=True, text=True)
         assert (checked.returncode, checked.stderr) == (0, "")
 
@@ -100,7 +100,7 @@ def boot(tmp_path: Path) -> Boot:
 def test_a_first_boot_arms_a_timer_that_ends_the_machine(boot: Boot) -> None:
     said = boot(timedelta(hours=2))
     assert len(said) == 1
-    assert said[0].startswith("systemd-run --unit=fleet-lease --on-active=7")
+    assert said[0].startswith(f"systemd-run --unit=fleet-lease-{boot.deadline} --on-active=7")
     assert said[0].endswith("shutdown -h now")
 
 
@@ -118,3 +118,90 @@ def test_a_machine_that_boots_after_its_deadline_ends_at_once(boot: Boot) -> Non
     boot(timedelta(hours=2))
     boot.deadline = 1
     assert boot(timedelta(hours=2))[0] == "shutdown -h now"
+
+
+#: What a node that does nothing answers, program by program.
+QUIET = {
+    "sudo": 'echo "$NODE"',
+    "find": "true",
+    "systemctl": "exit 3",
+    "who": "true",
+    "uptime": "echo ' 10:00:00 up 1 day,  0 users,  load average: 0.90, 0.10, 0.00'",
+    "shutdown": 'echo shutdown "$@"',
+}
+GPUS = "printf '0\\n3\\n'"
+
+
+class Idle:
+    """The check that a node's timer runs, run for real among programs that answer as they are told."""
+
+    def __init__(self, folder: Path, minutes: int) -> None:
+        lease = str(parts(shipped(idle_minutes=minutes))[0].get_payload())
+        self.script = lease.split("END-OF-IDLE'\n")[1].split("END-OF-IDLE")[0]
+        self.bin, self.seen = folder / "bin", folder / "idle"
+        self.bin.mkdir()
+        self.seen.touch()
+
+    def __call__(self, **programs: str) -> bool:
+        """One look; whether it ended the machine."""
+        for name, text in (QUIET | programs).items():
+            (self.bin / name.replace("_", "-")).write_text(f"#!/bin/sh\n{text}\n")
+            (self.bin / name.replace("_", "-")).chmod(0o755)
+        env = {"PATH": f"{self.bin}:{os.environ['PATH']}", "NODE": str(self.bin)}
+        done = subprocess.run(
+            ["bash", "-s", str(self.seen)], input=self.script, capture_output=True, text=True, env=env, check=True
+        )
+        return "shutdown -h now" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("programs", "seen"),
+    [
+        ({}, "i"),
+        ({"nvidia_smi": GPUS}, "i"),
+        ({"nvidia_smi": "printf '0\\n87\\n'"}, "b"),
+        ({"find": "echo /proc/7/cwd"}, "b"),
+        ({"systemctl": "exit 0"}, "b"),
+        ({"who": "echo ec2-user pts/0"}, "b"),
+        ({"uptime": "echo ' up 1 day,  load average: 0.00, 0.50, 0.00'"}, "b"),
+        ({"nvidia_smi": "echo 'Unable to determine the device handle'; exit 255"}, "u"),
+        ({"nvidia_smi": "echo '[N/A]'"}, "u"),
+        ({"nvidia_smi": "true"}, "u"),
+        ({"sudo": "exit 1"}, "u"),
+    ],
+)
+def test_a_look_tells_work_from_idleness_and_says_when_it_can_not(
+    tmp_path: Path, programs: dict[str, str], seen: str
+) -> None:
+    idle = Idle(tmp_path, 60)
+    assert not idle(**programs)
+    assert idle.seen.read_text() == seen
+
+
+@pytest.mark.parametrize(
+    ("before", "ends"),
+    [
+        ("", False),
+        ("i" * 10, False),
+        ("i" * 11, True),
+        ("b" + "i" * 11, True),
+        ("b" + "i" * 10, False),
+        ("iiiiibiiiii", False),
+        ("uuiiiiiiiii", True),
+        ("iiiiuiiiiui", True),
+        ("uuuiiiiiiii", False),
+        ("u" * 11, False),
+    ],
+)
+def test_a_node_ends_when_an_hour_of_looks_saw_no_work_and_nearly_all_saw_idleness(
+    tmp_path: Path, before: str, ends: bool
+) -> None:
+    idle = Idle(tmp_path, 60)
+    idle.seen.write_text(before)
+    assert idle() is ends
+    assert idle.seen.read_text() == (before + "i")[-12:]
+
+
+def test_a_node_that_is_never_idle_has_no_such_timer() -> None:
+    off = str(parts(shipped(idle_minutes=0))[0].get_payload())
+    assert "fleet-idle" not in off and 'echo 0 > "$state/idle-minutes"' in off

@@ -20,7 +20,9 @@ def frozen() -> Clock:
 
 def timers_of(clock: Clock) -> tuple[Timers, list[str]]:
     fired: list[str] = []
-    return Timers(clock, lambda host, unit, command: fired.append(f"{host} {unit} {' '.join(command)}")), fired
+    return Timers(
+        clock, lambda host, unit, command, to_its_end: fired.append(f"{host} {unit} {' '.join(command)}")
+    ), fired
 
 
 def test_now_is_the_real_time_plus_what_was_advanced() -> None:
@@ -43,6 +45,18 @@ def test_a_timer_fires_once_its_moment_has_come_and_only_once() -> None:
     clock.advance(100)
     assert clock.run_due() is None
     assert fired == ["i-1 lease poweroff"]
+
+
+def test_a_timer_that_comes_round_fires_at_each_of_its_moments_and_waits_for_its_command() -> None:
+    clock, waited = frozen(), []
+    timers = Timers(clock, lambda host, unit, command, to_its_end: waited.append(to_its_end))
+    timers.add("i-1", "idle", ["x"], every=300)
+    clock.advance(1000)
+    assert clock.run_due() == T0 + timedelta(seconds=1200)
+    assert waited == [True] * 3
+    assert timers.remove("i-1", "idle")
+    clock.advance(1000)
+    assert clock.run_due() is None
 
 
 def test_what_is_due_runs_in_order_of_time() -> None:

@@ -48,6 +48,11 @@ def test_systemd_run_reads_a_span_and_variables() -> None:
     assert (unit.after, unit.variables, unit.command) == (1800.0, {"A": "b=c"}, ["-odd"])
 
 
+def test_systemd_run_reads_what_comes_round() -> None:
+    unit = parse_systemd_run(["--unit=idle", "--on-calendar=*:0/5", "true"])
+    assert (unit.every, unit.at, unit.after) == (300.0, None, None)
+
+
 @pytest.mark.parametrize("args", [["--unit", "x"], ["--on-moon=1", "true"], ["--on-active"], []])
 def test_systemd_run_refuses_what_it_does_not_know(args: list[str]) -> None:
     with pytest.raises(Usage):

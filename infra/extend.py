@@ -1,0 +1,40 @@
+"""Moves the ends that AWS holds: the schedule's time, and the lifetime that each node's tag tells a sweep of."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+
+from infra.cloud import Cloud, translated
+from infra.guardrails import at, schedule_name
+from infra.nodes import LIFETIME_TAG
+from infra.settings import show_duration
+from infra.sweep import live
+
+#: What GetSchedule tells and UpdateSchedule does not take.
+_TOLD_ONLY = ("Arn", "CreationDate", "LastModificationDate", "ResponseMetadata")
+
+
+def move_schedule(cloud: Cloud, stack: str, to: datetime) -> None:
+    """Nothing is asked of AWS where it is there already. The whole content is sent: what UpdateSchedule is not given
+    goes back to its default."""
+    scheduler = cloud.client("scheduler")
+    with translated():
+        found = scheduler.get_schedule(Name=schedule_name(stack))
+        if found["ScheduleExpression"] == at(to):
+            return
+        kept = {key: value for key, value in found.items() if key not in _TOLD_ONLY}
+        scheduler.update_schedule(**{**kept, "ScheduleExpression": at(to)})
+
+
+def tag_lifetimes(cloud: Cloud, stack: str, lifetimes: Mapping[str, timedelta]) -> None:
+    """Instance id -> its lifetime, counted from its launch. Those that say so already are left alone."""
+    there = live(cloud, stack)
+    ids: dict[str, list[str]] = defaultdict(list)
+    for one, lifetime in lifetimes.items():
+        if one in there and there[one].lifetime != lifetime:
+            ids[show_duration(lifetime)].append(one)
+    with translated():
+        for text, together in ids.items():
+            cloud.client("ec2").create_tags(Resources=together, Tags=[{"Key": LIFETIME_TAG, "Value": text}])
