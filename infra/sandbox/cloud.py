@@ -42,7 +42,7 @@ class Cloud:
         self.schedules = Schedules(self.clock, self.url, self.lock)
         self.hosts.on_power_off = self.timers.forget
         self.market = Market(self.clock, self.lock, self.hosts.reconcile)
-        self.hosts.never_boots = self._never_boots
+        self.hosts.boot_fault = self._boot_fault
         instances.console = self.hosts.console
         instances.is_dead = self.hosts.is_dead
         capacity.now = self.clock.now
@@ -74,10 +74,11 @@ class Cloud:
             "schedules": self.schedules.outcomes(),
         }
 
-    def _never_boots(self, instance: Any) -> bool:
+    def _boot_fault(self, instance: Any) -> str:
         tags = {tag["key"]: tag["value"] for tag in instance.get_tags()}
         known = {"Rank": tags.get(RANK_TAG, ""), "InstanceType": instance.instance_type}
-        return self.faults.take(BOOT, known) is not None
+        rule = self.faults.take(BOOT, known)
+        return rule.code if rule else ""
 
     def _changed(self) -> None:
         self.hosts.reconcile()

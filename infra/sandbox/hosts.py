@@ -21,6 +21,7 @@ from moto.ec2.models.instances import Instance
 
 from infra.sandbox.host import Host, Machine
 from infra.sandbox.patches import instances
+from infra.sandbox.rehearsal import BOOT_FAILS
 
 log = logging.getLogger(__name__)
 
@@ -43,8 +44,8 @@ class Hosts:
         # Machines that AWS calls running and that nothing answers on: they died, or never booted.
         self._dead: set[str] = set()
         self.on_power_off: Callable[[str], None] = lambda instance_id: None
-        # Whether this launch gets a machine that never boots; a fault rule says so.
-        self.never_boots: Callable[[Instance], bool] = lambda instance: False
+        # What a fault rule does to this launch: a code of rehearsal.py, or nothing.
+        self.boot_fault: Callable[[Instance], str] = lambda instance: ""
 
     # Called from any thread ----------------------------------------------------------------------------------------
 
@@ -142,9 +143,14 @@ class Hosts:
     async def _boot(self, instance: Instance) -> None:
         with self._lock:
             machine = _machine(instance)
+        fault = self.boot_fault(instance)
+        if fault == BOOT_FAILS:
+            with self._lock:
+                instances.could_not_boot(instance, "the host failed on launch")
+            return
         if not machine.addresses:
             log.warning("%s has no host: its address %s is not loopback", instance.id, instance.private_ip)
-        elif self.never_boots(instance):
+        elif fault:
             self._dead.add(instance.id)
         elif not await self._power_on(instance, machine):
             return

@@ -15,7 +15,7 @@ from infra.sandbox.faults import THROTTLED, Rule
 RANK_TAG, STACK_TAG = "swift-fleet:rank", "swift-fleet:stack"
 # What asks for a machine that is not there yet, or not any more.
 CAPACITY_ACTIONS = "RunInstances|StartInstances|CreateCapacityReservation"
-BOOT = "Boot"
+BOOT, SILENT, BOOT_FAILS = "Boot", "NeverBoots", "BootFails"
 GONE = ("terminated", "shutting-down")
 
 
@@ -45,11 +45,12 @@ def slow(action: str, seconds: float) -> Rule:
     return Rule(action, slow=seconds, name=f"slow {_which(action)} {seconds:g}s")
 
 
-def never_boots(rank: int | None, count: int | None) -> Rule:
-    """The next machines (or this rank's) are running to AWS, and nothing answers on them."""
+def never_boots(rank: int | None, count: int | None, *, terminated: bool = False) -> Rule:
+    """The next machines (or this rank's) are running to AWS, and nothing answers on them; or AWS gives up on them
+    while they are pending (Server.InternalError)."""
     match = {} if rank is None else {"Rank": str(rank)}
     name = "never-boots" if rank is None else f"never-boots rank {rank}"
-    return Rule(BOOT, "NeverBoots", match=match, count=count, name=name)
+    return Rule(BOOT, BOOT_FAILS if terminated else SILENT, match=match, count=count, name=name)
 
 
 def add(port: int, rule: Rule, lasting: timedelta | None = None) -> Rule:

@@ -7,8 +7,9 @@ from itertools import count
 from typing import Any
 
 import pytest
-from provided import Base, Engine, Made, instance, refused
-from pulumi.runtime.proto import provider_pb2
+from clouds import Cloud
+from provided import Base, Engine, Made, configured, instance, refused
+from pulumi.runtime.proto import provider_pb2, status_pb2
 
 from infra.sandbox.provider.values import UNKNOWN, plain, struct
 
@@ -216,3 +217,45 @@ def test_a_network_that_is_not_there_or_not_one_is_said(
     engine: Engine, base: Base, name: str, args: Any, words: str
 ) -> None:
     assert words in refused(lambda: asked(engine, name, **args)).details()
+
+
+TRIES = [
+    ("InsufficientInstanceCapacity", 500, 4),
+    ("RequestLimitExceeded", 503, 4),
+    ("ReservationCapacityExceeded", 400, 1),
+    ("VcpuLimitExceeded", 400, 1),
+    ("MaxSpotInstanceCountExceeded", 400, 1),
+    ("Unsupported", 400, 1),
+]
+
+
+@pytest.mark.parametrize(("code", "status", "tries"), TRIES)
+def test_only_what_the_published_provider_tries_again_is_tried_max_retries_times(
+    cloud: Cloud, code: str, status: int, tries: int
+) -> None:
+    cloud.control("faults", [{"action": "CreateCapacityReservation", "code": code, "status": status}])
+    before = len(cloud.control("requests"))
+    with configured(cloud.running.url, maxRetries="4") as patient:
+        error = refused(lambda: patient.create("CapacityReservation", **ROOM))
+    cloud.control("faults", [])
+    asked = [each["action"] for each in cloud.control("requests")[before:]]
+    assert asked.count("CreateCapacityReservation") == tries and code in error.details()
+    assert ("exceeded maximum number of attempts, 4" in error.details()) == (tries > 1)
+
+
+def test_a_machine_that_fails_on_launch_stays_recorded_and_is_updated_not_replaced(
+    cloud: Cloud, engine: Engine, base: Base
+) -> None:
+    cloud.control("fault", {"action": "Boot", "code": "BootFails", "count": 1})
+    error: Any = refused(lambda: instance(engine, base))
+    assert "unexpected state 'terminated'" in error.details() and "Server.InternalError" in error.details()
+    failed = provider_pb2.ErrorResourceInitFailed()
+    details = dict(error.trailing_metadata())["grpc-status-details-bin"]
+    assert status_pb2.Status.FromString(details).details[0].Unpack(failed)
+    left = Made("aws:ec2/instance:Instance", "node-000", failed.id, plain(failed.properties), plain(failed.inputs))
+    assert engine.change(left).changes == NONE
+    # What the engine does on the next up: an update without a difference.
+    again = provider_pb2.UpdateRequest(id=left.id, urn=left.urn, olds=struct(left.state), news=struct(left.inputs))
+    assert "did not exist while updating" in refused(lambda: engine.stub.Update(again)).details()
+    assert engine.read(left).id == ""
+    engine.delete(left)

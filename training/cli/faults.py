@@ -87,14 +87,15 @@ def fail(
 @fault.command("never-boots")
 @click.option("--rank", type=click.IntRange(0), help="Only the machine of this rank.")
 @click.option("--count", type=click.IntRange(1), default=1, show_default=True, help="So many machines.")
+@click.option("--terminated", is_flag=True, help="AWS gives up on it: pending, then terminated.")
 @lasting_option
 @stack_option
 @options.json
-def never_boots(rank: int | None, count: int, lasting: str | None, stack: str, as_json: bool) -> None:
+def never_boots(rank: int | None, count: int, terminated: bool, lasting: str | None, stack: str, as_json: bool) -> None:
     """The next machine is running to AWS, and nothing answers on it."""
     from infra.sandbox import rehearsal
 
-    _put(stack, rehearsal.never_boots(rank, count), lasting, as_json)
+    _put(stack, rehearsal.never_boots(rank, count, terminated=terminated), lasting, as_json)
 
 
 @fault.command("kill-node")

@@ -14,20 +14,21 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import grpc
-from google.protobuf import any_pb2, empty_pb2
-from pulumi.runtime.proto import plugin_pb2, provider_pb2, provider_pb2_grpc, status_pb2
+from google.protobuf import empty_pb2
+from pulumi.runtime.proto import plugin_pb2, provider_pb2, provider_pb2_grpc
 
 from infra.sandbox.provider import state as states
 from infra.sandbox.provider.check import Setting, check
 from infra.sandbox.provider.diff import Change, Difference, diff, with_replaced
-from infra.sandbox.provider.invokes import UnknownFunction, invoke
-from infra.sandbox.provider.resources import UnknownType, resource
+from infra.sandbox.provider.failures import HalfMade, Telling, gone
+from infra.sandbox.provider.invokes import invoke
+from infra.sandbox.provider.resources import resource
 from infra.sandbox.provider.resources.base import Resource
 from infra.sandbox.provider.session import Aws
 from infra.sandbox.provider.settings import BadSettings, parse
 from infra.sandbox.provider.tags import changes as tag_changes
 from infra.sandbox.provider.values import Props, has_unknown, plain, struct
-from infra.sandbox.provider.waits import Cancelled, Deadline, TimedOut, told
+from infra.sandbox.provider.waits import Deadline
 
 # The Pulumi AWS release whose behaviour this follows; the engine compares it with what the program asks for.
 VERSION = "7.51.1"
@@ -81,7 +82,7 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
         return provider_pb2.DiffResponse(changes=kind, diffs=changed)
 
     def Configure(self, request: Any, context: Any) -> Any:
-        with _Telling(context, "configuring"):
+        with Telling(context, "configuring"):
             settings = parse(plain(request.args))
             self._aws = Aws(settings)
             if not settings.skip_credentials_validation:
@@ -89,20 +90,20 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
         return provider_pb2.ConfigureResponse(acceptSecrets=False, supportsPreview=True)
 
     def Invoke(self, request: Any, context: Any) -> Any:
-        with _Telling(context, f"invoking {request.tok}"):
+        with Telling(context, f"invoking {request.tok}"):
             found = invoke(request.tok, self.aws, plain(request.args))
         return provider_pb2.InvokeResponse(**{"return": struct(found)})
 
     def Check(self, request: Any, context: Any) -> Any:
         kind, name = _named(request)
-        with _Telling(context, "checking"):
+        with Telling(context, "checking"):
             setting = Setting(self.aws.region, self.aws.settings.default_tags, request.randomSeed)
             done = check(resource(kind).type, name, plain(request.olds), plain(request.news), setting)
         failures = [provider_pb2.CheckFailure(property=path, reason=reason) for path, reason in done.failures]
         return provider_pb2.CheckResponse(inputs=struct(done.inputs), failures=failures)
 
     def Diff(self, request: Any, context: Any) -> Any:
-        with _Telling(context, "comparing"):
+        with Telling(context, "comparing"):
             kind = resource(_named(request)[0])
             found = self._difference(kind, plain(request.olds), plain(request.news), list(request.ignoreChanges))
         return _diff_response(found)
@@ -110,13 +111,13 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
     def Create(self, request: Any, context: Any) -> Any:
         token = _named(request)[0]
         inputs = plain(request.properties)
-        with _Telling(context, f"creating {token}"):
+        with Telling(context, f"creating {token}"):
             kind = resource(token)
             if request.preview:
                 return provider_pb2.CreateResponse(properties=struct(states.before_create(kind.type, inputs)))
             deadline = self._deadline(request.timeout or kind.type.timeouts.create)
             id = kind.create(self.aws, inputs, deadline)
-        with _HalfMade(context, f"creating {token} ({id})", id, inputs) as half:
+        with HalfMade(context, f"creating {token} ({id})", id, inputs) as half:
             kind.settle(self.aws, id, inputs, deadline)
             half.state = self._read(kind, id, inputs) or {}
         if not half.state:
@@ -126,7 +127,7 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
     def Read(self, request: Any, context: Any) -> Any:
         token = _named(request)[0]
         last, old_inputs = plain(request.properties), plain(request.inputs)
-        with _Telling(context, f"reading {token} ({request.id})"):
+        with Telling(context, f"reading {token} ({request.id})"):
             kind = resource(token)
             known = {**kind.known_from_import(request.id), **old_inputs, **last}
             made = self._read(kind, request.id, known)
@@ -138,22 +139,24 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
     def Update(self, request: Any, context: Any) -> Any:
         token = _named(request)[0]
         old, new = plain(request.olds), plain(request.news)
-        with _Telling(context, f"updating {token} ({request.id})"):
+        with Telling(context, f"updating {token} ({request.id})"):
             kind = resource(token)
             found = self._difference(kind, old, new, list(request.ignoreChanges))
             if request.preview:
                 shown = states.before_update(kind.type, old, new, kind.recomputed(old, new, found.changed))
                 return provider_pb2.UpdateResponse(properties=struct(shown))
             deadline = self._deadline(request.timeout or kind.type.timeouts.update)
-        with _HalfMade(context, f"updating {token} ({request.id})", request.id, new) as half:
+        with HalfMade(context, f"updating {token} ({request.id})", request.id, new) as half:
             half.state = old
             self._update(kind, request.id, old, new, found.changed, deadline)
             half.state = self._read(kind, request.id, new) or {}
+        if not half.state:
+            context.abort(grpc.StatusCode.UNKNOWN, gone(request.urn))
         return provider_pb2.UpdateResponse(properties=struct(half.state))
 
     def Delete(self, request: Any, context: Any) -> Any:
         token = _named(request)[0]
-        with _Telling(context, f"deleting {token} ({request.id})"):
+        with Telling(context, f"deleting {token} ({request.id})"):
             kind = resource(token)
             deadline = self._deadline(request.timeout or kind.type.timeouts.delete)
             kind.delete(self.aws, request.id, plain(request.properties), deadline)
@@ -223,65 +226,6 @@ def _diff_response(found: Difference) -> Any:
         detailedDiff=detailed,
         hasDetailedDiff=True,
     )
-
-
-class _Telling:
-    """Turns what goes wrong into a gRPC error whose text is AWS's, with what was being done before it."""
-
-    def __init__(self, context: Any, doing: str) -> None:
-        self.context, self.doing = context, doing
-
-    def __enter__(self) -> _Telling:
-        return self
-
-    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
-        if isinstance(error, Exception) and _expected(error):
-            self.context.abort(grpc.StatusCode.UNKNOWN, f"{self.doing}: {_words(error)}")
-
-
-class _HalfMade:
-    """Records what exists when a step after the id fails: the engine keeps it and updates it on the next up.
-
-    It is the bridge's answer where Terraform would taint (pulumi PR 1836): the id, the state so far, the reason.
-    """
-
-    def __init__(self, context: Any, doing: str, id: str, inputs: Props) -> None:
-        self.context, self.doing, self.id, self.inputs = context, doing, id, inputs
-        self.state: Props = {}
-
-    def __enter__(self) -> _HalfMade:
-        return self
-
-    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
-        if not isinstance(error, Exception) or not _expected(error):
-            return
-        reason = f"{self.doing}: {_words(error)}"
-        detail = provider_pb2.ErrorResourceInitFailed(
-            id=self.id,
-            properties=struct(self.state or self.inputs),
-            inputs=struct(self.inputs),
-            reasons=[reason],
-        )
-        packed = any_pb2.Any()
-        packed.Pack(detail)
-        status = status_pb2.Status(code=grpc.StatusCode.UNKNOWN.value[0], message=reason, details=[packed])
-        self.context.set_trailing_metadata((("grpc-status-details-bin", status.SerializeToString()),))
-        self.context.abort(grpc.StatusCode.UNKNOWN, reason)
-
-
-def _expected(error: Exception) -> bool:
-    from botocore.exceptions import BotoCoreError, ClientError
-
-    ours = (BadSettings, UnknownType, UnknownFunction, TimedOut, Cancelled, ValueError, RuntimeError)
-    return isinstance(error, (ClientError, BotoCoreError, *ours))
-
-
-def _words(error: Exception) -> str:
-    from botocore.exceptions import ClientError
-
-    if isinstance(error, ClientError):
-        return told(error)
-    return str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
 
 
 def serve() -> tuple[grpc.Server, int]:

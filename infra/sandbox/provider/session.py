@@ -61,8 +61,10 @@ class Aws:
         import boto3
         from botocore.config import Config
 
+        from infra.sandbox.provider.retries import Retries
+
         settings = self.settings
-        return boto3.session.Session().client(
+        client: Any = boto3.session.Session().client(
             service,
             region_name=region,
             endpoint_url=endpoint,
@@ -72,6 +74,8 @@ class Aws:
             config=Config(
                 max_pool_connections=POOL,
                 proxies={},
-                retries={"mode": "standard", "total_max_attempts": settings.max_retries},
+                retries={"total_max_attempts": 1},
             ),
         )
+        Retries(settings.max_retries).install(client)
+        return client

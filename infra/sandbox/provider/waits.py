@@ -105,4 +105,6 @@ def told(error: ClientError) -> str:
     meta = error.response.get("ResponseMetadata", {})
     message = re.sub(r"\s+", " ", str(error.response.get("Error", {}).get("Message", ""))).strip()
     status = meta.get("HTTPStatusCode", 0)
-    return f"operation {error.operation_name}, StatusCode: {status}, api error {code_of(error)}: {message}"
+    retries = meta.get("RetryAttempts", 0)
+    tried = f"exceeded maximum number of attempts, {retries + 1}, " if retries else ""
+    return f"operation {error.operation_name}, {tried}StatusCode: {status}, api error {code_of(error)}: {message}"
