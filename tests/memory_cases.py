@@ -78,3 +78,31 @@ def _estimate(case: dict[str, Any]) -> Estimate:
         env=case.get("env"),
         others=others,
     )
+
+
+GUIDE = Path(__file__).with_name("hardware-guide.yaml")
+#: What a claim may be short of: the guide rounds, and so do the figures that it was taken from.
+ROUNDED = 1.15
+
+
+@dataclass(frozen=True)
+class Guided:
+    """A row of the hardware guide with the estimate of its job."""
+
+    row: dict[str, Any]
+    estimate: Estimate
+
+    @property
+    def gib(self) -> float:
+        return self.estimate.on(self.row["card"])
+
+    @property
+    def verdict(self) -> str:
+        """agreed where the job fits the guide's GPUs and needs no more than it says."""
+        fits = self.estimate.fits(self.row["card"]) and self.gib <= ROUNDED * self.row["claim"]
+        return "agreed" if fits else "contradicted"
+
+
+def guide() -> list[Guided]:
+    rows = yaml.safe_load(GUIDE.read_text(encoding="utf-8"))
+    return [Guided(row, _estimate({"command": "swift sft", **row})) for row in rows]

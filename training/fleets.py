@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from infra.errors import BadInput
 from training import hosts as own
+from training.fit import Machine
 from training.inventory import Inventory, Node, Source, local
 from training.plan import Offer
 
@@ -32,6 +33,16 @@ Say = Callable[[str], None]
 
 def quiet(line: str) -> None:
     return None
+
+
+def machines() -> tuple[Machine, ...]:
+    """The instance types of the catalog, with their On-Demand list price."""
+    from infra.catalog import catalog
+
+    return tuple(
+        Machine(one.name, one.gpu, one.gpus, one.gpu_memory_gib, one.memory_gib, one.usd_per_hour)
+        for one in catalog().types.values()
+    )
 
 
 class Fleet(Protocol):

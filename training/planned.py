@@ -5,7 +5,9 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from training.fleets import Fleet, StackFleet
+from training.estimated import of_plan, plan_json, plan_line
+from training.findings import sentence
+from training.fleets import Fleet, StackFleet, machines
 from training.plan import Offer, Plan
 from training.receipt import size, span
 from training.run import now
@@ -28,16 +30,24 @@ def lines(plan: Plan, fleet: Fleet, is_up: bool) -> list[str]:
         )
     for shipment in plan.shipments:
         out.append(f"send     {shipment.arg}: {shipment.local} ({size(shipment.size)})")
+    memory = of_plan(plan, machines())
+    if needed := plan_line(memory):
+        out.append(f"memory   {needed}")
+    best = memory.cheapest
+    if best and isinstance(fleet, StackFleet) and (best.machine.name, best.nodes) != (offer.instance_type, offer.nodes):
+        out.append(f"cheapest {best} is the cheapest fleet that it fits")
     out.append(f"ranks    world size {plan.world_size}: {plan.nproc_per_node} a node")
     out.append(f"rank 0   {plan.command_line(0)}")
     if plan.nnodes > 1 and job.distributed:
         out.append(f"rank 1   the same, NODE_RANK=1{', and so on' if plan.nnodes > 2 else ''}")
+    out += [f"{one.severity:8} {sentence(one)}" for one in memory.findings]
     out += [f"note     {note}" for note in notes(plan, fleet)]
     return [*out, ""]
 
 
 def as_json(plan: Plan, fleet: Fleet, is_up: bool) -> dict[str, Any]:
     offer = plan.offer
+    memory = of_plan(plan, machines())
     return {
         "job": str(plan.job_file),
         "command": f"{plan.job.trainer} {plan.job.command}",
@@ -58,6 +68,8 @@ def as_json(plan: Plan, fleet: Fleet, is_up: bool) -> dict[str, Any]:
         "args": dict(plan.args),
         "ranks": [plan.command_line(rank) for rank in range(plan.nnodes if plan.job.distributed else 1)],
         "send": [{"arg": one.arg, "local": str(one.local), "bytes": one.size} for one in plan.shipments],
+        "memory": plan_json(memory),
+        "findings": [one.as_json() for one in memory.findings],
         "notes": notes(plan, fleet),
     }
 

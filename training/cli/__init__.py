@@ -17,6 +17,7 @@ COMMANDS = {
     "attach": ("run:attach", "Go on with a run where it was cut off, from here or another machine."),
     "stop": ("run:stop", "Stop a run's processes on every node; the fleet stays."),
     "plan": ("stages:plan", "Show what a job would run and cost. Creates nothing."),
+    "estimate": ("estimate:estimate", "What a training job needs of a GPU, and which instance types it fits."),
     "up": ("stack:up", "Create the fleet of a stack."),
     "nodes": ("stack:nodes", "List a fleet's nodes by rank."),
     "launch": ("stages:launch", "Start a job on a fleet that is up, and return."),

@@ -18,11 +18,16 @@ if TYPE_CHECKING:
 
 def made_plan(job: Path, fleet: Fleet) -> Plan:
     """The plan of a job file on a fleet; BadInput with a line for each thing that is wrong."""
+    from training.estimated import of_plan
+    from training.findings import refuse
+    from training.fleets import machines
     from training.job import load_job
     from training.plan import make_plan
 
     loaded, lines = load_job(job)
-    return make_plan(loaded, job.resolve(), fleet.offer(), lines=lines)
+    made = make_plan(loaded, job.resolve(), fleet.offer(), lines=lines)
+    refuse(of_plan(made, machines()).findings, job, lines)
+    return made
 
 
 @click.command()

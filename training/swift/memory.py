@@ -32,13 +32,16 @@ ZERO2_BUCKETS = 4e8
 
 @dataclass(frozen=True)
 class Estimate:
-    """GiB on the GPU that holds most. parts: they sum to it.
+    """GiB on the GPU that holds most. parts: they sum to it. trainable: weights with a gradient.
+    host_gib: memory of all hosts together for what is offloaded.
 
     vllm_share: of the card, taken by an engine beside the trainer; vllm_sleeps: not while the trainer works.
     """
 
     parts: Mapping[str, float]
     setting: Setting
+    trainable: int = 0
+    host_gib: float = 0.0
     vllm_share: float = 0.0
     vllm_sleeps: bool = False
 
@@ -95,7 +98,7 @@ def estimate(
         "buffers": gathered + slack + BASE_GIB,
     }
     share, sleeps = _engine(args, setting)
-    return Estimate(parts, setting, share, sleeps)
+    return Estimate(parts, setting, held.trainable, _host_gib(shape, setting, held.trainable), share, sleeps)
 
 
 def _gathered(shape: Shape, setting: Setting) -> float:
@@ -108,6 +111,11 @@ def _gathered(shape: Shape, setting: Setting) -> float:
     if setting.zero in (1, 2) and setting.full:
         return min(whole, ZERO2_BUCKETS * 2) / GIB
     return 0.0
+
+
+def _host_gib(shape: Shape, setting: Setting, trainable: int) -> float:
+    """fp32 master, gradient and two moments of what trains, and bf16 weights, where they are offloaded."""
+    return (trainable * 16 * setting.offload_optimizer + shape.params * 2 * setting.offload_params) / GIB
 
 
 def _engine(args: Mapping[str, Any], setting: Setting) -> tuple[float, bool]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from statistics import fmean, pstdev
 from typing import Any
@@ -66,11 +66,12 @@ def rows_of(args: Mapping[str, Any], length: int, folder: Path | None = None, *,
 def _rows(dataset: str, folder: Path | None, prompts: bool) -> Rows | None:
     file = (folder / Path(dataset.split("#")[0]).expanduser()) if folder else None
     if file and file.suffix == ".jsonl" and file.is_file():
-        return _measured(file)
+        return _measured(file, file.stat().st_mtime_ns)
     return _table(prompts).get(_hub_id(dataset))
 
 
-def _measured(file: Path) -> Rows | None:
+@lru_cache(maxsize=32)
+def _measured(file: Path, changed: int) -> Rows | None:
     """From the bytes of its lines: keys and quotes count too, so that it errs on the long side."""
     with file.open("rb") as read:
         lines = [line for line in read.read(SAMPLE_BYTES).splitlines() if line.strip()]

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from memory_cases import Scored, score, scored
+from memory_cases import Guided, Scored, guide, score, scored
 
 from training.swift.memory import Estimate, estimate
 from training.swift.rows import rows_of
@@ -127,3 +127,8 @@ def test_rows_of_a_file_are_measured_and_those_of_an_unknown_set_assumed(tmp_pat
     assert rows_of({"dataset": "me/unheard-of"}, 4096).longest == 4096
     math = {"dataset": "hf::AI-MO/NuminaMath-TIR#500"}
     assert rows_of(math, 8192, prompts=True).known and not rows_of(math, 8192).known
+
+
+@pytest.mark.parametrize("row", guide(), ids=lambda row: str(row.row["id"]))
+def test_each_row_of_the_hardware_guide_is_answered(row: Guided) -> None:
+    assert row.verdict == row.row["verdict"]
