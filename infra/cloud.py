@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from infra.errors import BadInput, CloudRefused
@@ -24,23 +24,40 @@ class Cloud:
     secret_key: str | None = None
     endpoints: Mapping[str, str] = field(default_factory=dict)
     patience: int = 5
+    _session: Any = field(default=None, repr=False)
     _clients: dict[str, Any] = field(default_factory=dict, repr=False)
 
-    def client(self, service: str) -> Any:
-        if service not in self._clients:
+    @property
+    def session(self) -> Any:
+        """boto3's, made once: it holds the credentials that were found, and what it has read of AWS's models."""
+        if self._session is None:
             import boto3
-            from botocore.config import Config
             from botocore.exceptions import BotoCoreError
 
             try:
-                session = boto3.Session(
+                self._session = boto3.Session(
                     region_name=self.region,
                     profile_name=self.profile,
                     aws_access_key_id=self.access_key,
                     aws_secret_access_key=self.secret_key,
                 )
-                self._clients[service] = session.client(
+            except BotoCoreError as error:
+                raise refused(error) from error
+        return self._session
+
+    def elsewhere(self, region: str, patience: int) -> Cloud:
+        """The same account in another region."""
+        return replace(self, region=region, patience=patience, _session=self.session, _clients={})
+
+    def client(self, service: str) -> Any:
+        if service not in self._clients:
+            from botocore.config import Config
+            from botocore.exceptions import BotoCoreError
+
+            try:
+                self._clients[service] = self.session.client(
                     service,
+                    region_name=self.region,
                     endpoint_url=self.endpoints.get(service),
                     config=Config(
                         retries={"mode": "standard", "total_max_attempts": self.patience},

@@ -15,7 +15,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any, Literal
 
 from infra.catalog import catalog
-from infra.cloud import Cloud, refused
+from infra.cloud import Cloud, translated
 from infra.errors import CloudRefused
 
 Purchase = Literal["on-demand", "spot", "reservation", "capacity-block"]
@@ -160,6 +160,26 @@ def shipped(region: str, instance_type: str, purchase: Purchase = "on-demand") -
     )
 
 
+def shipped_price(good: Good) -> Price:
+    """One line of the price list from the table that ships; unknown for what it doesn't have."""
+    region, known = good.region, catalog()
+    rates, gateway = shipped(region, good.name), known.nat_gateway_usd_per_hour
+    stored, read, written = files(region)
+    table = {
+        volume(region): rates.volume,
+        address(region): rates.address,
+        nat_gateway(region): replace(rates.address, usd=None if rates.address.usd is None else gateway),
+        stored: rates.files_stored,
+        read: rates.files_read,
+        written: rates.files_written,
+    }
+    if good in table:
+        return table[good]
+    if good == instance(region, good.name):
+        return rates.instance
+    return Price(None, unknown=f"no price of {good.name} is shipped")
+
+
 #: A capacity block's machines bill nothing by the hour (EC2 guide, Capacity Blocks pricing and billing).
 PAID_AHEAD = Price(0.0, "paid when the capacity block was bought")
 
@@ -208,39 +228,31 @@ _known: dict[tuple[str | None, _Request], list[Mapping[str, Any]]] = {}
 
 def ask(cloud: Cloud, goods: Iterable[Good]) -> dict[Good, Price]:
     """Each one's price, all requests at once. Raises CloudRefused where AWS can't be asked."""
-    from botocore.exceptions import BotoCoreError, ClientError
-
     goods = list(goods)
     place = cloud.endpoints.get("pricing")
     requests = {(good.service, good.region, good.filters) for good in goods}
     missing = [one for one in requests if (place, one) not in _known]
-    try:
-        if missing:
-            client = _quick(cloud, "pricing", PRICE_LIST_REGION)
-            with ThreadPoolExecutor(8) as pool:
-                answers = pool.map(lambda one: _products(client, one), missing)
-                _known.update({(place, one): answer for one, answer in zip(missing, answers, strict=True)})
-    except (ClientError, BotoCoreError) as error:
-        raise refused(error) from error
+    if missing:
+        client = _quick(cloud, "pricing", PRICE_LIST_REGION)
+        with translated(), ThreadPoolExecutor(8) as pool:
+            answers = pool.map(lambda one: _products(client, one), missing)
+            _known.update({(place, one): answer for one, answer in zip(missing, answers, strict=True)})
     return {good: price_of(good, _known[place, (good.service, good.region, good.filters)]) for good in goods}
 
 
 def spot(cloud: Cloud, instance_type: str, zone: str | None = None) -> Price:
     """The dearest price of the last hours, in the zone or in all of the region's."""
-    from botocore.exceptions import BotoCoreError, ClientError
-
     where: dict[str, Any] = {"AvailabilityZone": zone} if zone else {}
-    try:
+    with translated():
         pages = _quick(cloud, "ec2", cloud.region).get_paginator("describe_spot_price_history")
-        rows = pages.paginate(
+        found = pages.paginate(
             InstanceTypes=[instance_type],
             ProductDescriptions=["Linux/UNIX"],
             StartTime=datetime.now(UTC) - SPOT_HISTORY,
             **where,
         )
-        return dearest([row for page in rows for row in page["SpotPriceHistory"]], instance_type, zone or cloud.region)
-    except (ClientError, BotoCoreError) as error:
-        raise refused(error) from error
+        rows = [row for page in found for row in page["SpotPriceHistory"]]
+    return dearest(rows, instance_type, zone or cloud.region)
 
 
 def _products(client: Any, request: _Request) -> list[Mapping[str, Any]]:
@@ -256,4 +268,4 @@ def _quick(cloud: Cloud, service: str, region: str) -> Any:
     """A client that gives up within seconds: a plan must not hang where there is no network."""
     if cloud.endpoints and service not in cloud.endpoints:
         raise CloudRefused(f"aws:endpoints names no {service}")
-    return replace(cloud, region=region, patience=2, _clients={}).client(service)
+    return cloud.elsewhere(region, patience=2).client(service)

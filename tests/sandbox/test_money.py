@@ -59,7 +59,7 @@ def test_a_spot_price_is_the_dearest_of_the_zone_or_of_all_zones(quiet: Project)
 
 
 def test_another_region_has_no_price_rather_than_this_ones(quiet: Project) -> None:
-    rates = prices.rates(replace(quiet.cloud(), region="eu-west-1", _clients={}), "g6.xlarge")
+    rates = prices.rates(quiet.cloud().elsewhere("eu-west-1", 1), "g6.xlarge")
     assert (rates.instance.usd, rates.instance.unknown) == (None, "AWS lists no price of g6.xlarge in eu-west-1")
 
 
@@ -128,3 +128,92 @@ def test_a_plan_shows_what_a_budget_buys(quiet: Project, tiny: Path) -> None:
     told = quiet.fleet("plan", quiet.job(tiny), "-s", "sandbox", "--json").ok().json
     assert told["usd_at_most"] <= told["budget_usd"] == 0.45
     assert sum(told["usd_per_hour_by_part"].values()) == pytest.approx(told["usd_per_hour"])
+
+
+# What bills -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_cost_needs_no_fleet_and_says_that_none_is_up(quiet: Project) -> None:
+    quiet.stack(change={"swift-fleet:budget": "0.45"})
+    told = quiet.fleet("cost", "-s", "sandbox", "--json").ok().json
+    assert told["parts"] == pytest.approx({"instances": 0.4032, "EBS": 0.0438}, abs=1e-4)
+    assert (told["lifetime"], told["up"], told["up_unknown"]) == (55 * 60, None, "")
+    assert told["usd_at_most"] == pytest.approx(told["usd_per_hour"] * 55 / 60)
+    assert "not up: nothing bills by the hour" in quiet.fleet("cost", "-s", "sandbox").ok().out
+
+
+@pytest.fixture(scope="module")
+def strangers(quiet: Project) -> dict[str, str]:
+    """Things in the account that are no stack's, one of them in another region."""
+    ec2, there = quiet.cloud().client("ec2"), quiet.cloud().elsewhere("us-west-2", 1).client("ec2")
+    ours = [{"ResourceType": "volume", "Tags": [{"Key": "swift-fleet:stack", "Value": "sandbox"}]}]
+    reserved = ec2.create_capacity_reservation(
+        InstanceType="g6.xlarge", InstancePlatform="Linux/UNIX", AvailabilityZone="us-east-1a", InstanceCount=2
+    )
+    return {
+        "disk": ec2.create_volume(AvailabilityZone="us-east-1a", Size=73, VolumeType="gp3")["VolumeId"],
+        "ours": ec2.create_volume(AvailabilityZone="us-east-1a", Size=730, VolumeType="gp3", TagSpecifications=ours)[
+            "VolumeId"
+        ],
+        "address": ec2.allocate_address(Domain="vpc")["AllocationId"],
+        "reservation": reserved["CapacityReservation"]["CapacityReservationId"],
+        "far": there.create_volume(AvailabilityZone="us-west-2a", Size=73, VolumeType="gp3")["VolumeId"],
+    }
+
+
+def prices_of(done_json: dict) -> dict[str, float | None]:
+    return {row["id"]: row["usd_per_hour"] for row in done_json["bills"]}
+
+
+def test_everything_that_bills_is_listed_with_whose_it_is_and_its_price(
+    quiet: Project, strangers: dict[str, str]
+) -> None:
+    where = ["--region", "us-east-1", "--region", "us-west-2"]
+    told = quiet.fleet("ps", "--all", *where, "--json").ok().json
+    assert prices_of(told) == {
+        strangers["reservation"]: pytest.approx(2 * 0.8048),
+        strangers["ours"]: pytest.approx(0.08),
+        strangers["disk"]: pytest.approx(0.008),
+        strangers["address"]: pytest.approx(0.005),
+        strangers["far"]: None,
+    }
+    rows = {row["id"]: row for row in told["bills"]}
+    assert (rows[strangers["ours"]]["stack"], rows[strangers["disk"]]["stack"]) == ("sandbox", None)
+    assert rows[strangers["far"]]["unknown"] == "AWS lists no price of EBS gp3 in us-west-2"
+    assert (told["regions"], told["unasked"]) == (["us-east-1", "us-west-2"], [])
+    text = quiet.fleet("ps", "--all", *where).ok().out
+    assert "$1.7026 an hour for 4, and 1 whose price is UNKNOWN" in text
+
+
+def test_without_all_only_what_this_clones_stacks_have(quiet: Project, strangers: dict[str, str]) -> None:
+    told = quiet.fleet("ps", "--json").ok().json
+    assert list(prices_of(told)) == [strangers["ours"]]
+    assert told["regions"] == ["us-east-1"]
+
+
+def test_every_region_that_the_account_has_is_asked(quiet: Project, strangers: dict[str, str]) -> None:
+    told = quiet.fleet("ps", "--all", "--json").ok().json
+    enabled = quiet.cloud().client("ec2").describe_regions()["Regions"]
+    assert len(enabled) > 10
+    assert told["regions"] == sorted(one["RegionName"] for one in enabled)
+    assert set(prices_of(told)) >= set(strangers.values())
+
+
+def test_what_could_not_be_asked_is_told_and_fails(quiet: Project, strangers: dict[str, str]) -> None:
+    denied(quiet, "DescribeVolumes")
+    done = quiet.fleet("ps", "--all", "--region", "us-east-1")
+    assert done.code == 4
+    assert "NOT ASKED   us-east-1: ec2 DescribeVolumes: AccessDeniedException" in done.err
+    assert strangers["address"] in done.out and strangers["disk"] not in done.out
+
+
+def test_an_account_whose_regions_can_not_be_asked_is_no_empty_one(quiet: Project) -> None:
+    denied(quiet, "DescribeRegions")
+    done = quiet.fleet("ps", "--all")
+    assert (done.code, done.out.strip()) == (4, "")
+    assert "NOT ASKED   account of sandbox: DescribeRegions: AccessDeniedException" in done.err
+
+
+def test_a_region_that_is_none_is_answered_with_the_nearest(quiet: Project) -> None:
+    done = quiet.fleet("ps", "--region", "us-east-11")
+    assert (done.code, done.err.strip()) == (2, "us-east-11 is no region. Did you mean us-east-1?")

@@ -18,6 +18,8 @@ COMMANDS = {
     "stop": ("run:stop", "Stop a run's processes on every node; the fleet stays."),
     "plan": ("stages:plan", "Show what a job would run and cost. Creates nothing."),
     "estimate": ("estimate:estimate", "What a training job needs of a GPU, and which instance types it fits."),
+    "cost": ("money:cost", "What a stack's fleet costs by part, so far and at most."),
+    "ps": ("money:ps", "What bills by the hour; with --all everything in the account."),
     "up": ("stack:up", "Create the fleet of a stack."),
     "nodes": ("stack:nodes", "List a fleet's nodes by rank."),
     "launch": ("stages:launch", "Start a job on a fleet that is up, and return."),

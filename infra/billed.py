@@ -1,0 +1,169 @@
+"""What bills, out of what AWS answers: a kind a function, rows in, things with their price's lines out. Pure.
+
+No row is counted twice: a machine's elastic address and disks are rows of their own, and of a reservation only what
+nobody uses.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from infra import prices
+from infra.guardrails import STACK_TAG
+from infra.prices import Good
+
+HOURS_A_MONTH = 730
+GIB = 1 << 30
+Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Found:
+    """One thing that bills. stack: whose it is by its tag, "" where it is not ours; since: when it was made, UTC.
+
+    lines: what AWS charges for it an hour, as goods and how many of each. unknown: why that is not the whole of it.
+    spot: region, type and zone of a machine whose price moves.
+    """
+
+    region: str
+    kind: str
+    id: str
+    detail: str
+    stack: str
+    since: datetime | None
+    lines: tuple[tuple[Good, float], ...] = ()
+    spot: tuple[str, str, str] | None = None
+    unknown: str = ""
+
+
+def instances(rows: Iterable[Row], region: str) -> Iterator[Found]:
+    """rows: reservations of DescribeInstances. A stopped machine bills only its disks, which are rows of their own."""
+    for one in (instance for row in rows for instance in row["Instances"]):
+        state, kind = one["State"]["Name"], one["InstanceType"]
+        if state not in ("pending", "running"):
+            continue
+        lines, spot, unknown, how = [(prices.instance(region, kind), 1.0)], None, "", "On-Demand"
+        if one.get("InstanceLifecycle") == "spot":
+            lines, spot, how = [], (region, kind, one["Placement"]["AvailabilityZone"]), "spot"
+        elif one.get("InstanceLifecycle") == "capacity-block":
+            lines, how = [], "capacity block, paid ahead"
+        elif one.get("PlatformDetails", "Linux/UNIX") != "Linux/UNIX":
+            lines, unknown = [], f"the price of {one['PlatformDetails']} is not asked"
+        elif one["Placement"].get("Tenancy", "default") != "default":
+            lines, unknown = [], f"the price of {one['Placement']['Tenancy']} tenancy is not asked"
+        # Elastic ones are rows of their own, so counted there.
+        lines += [(prices.address(region), float(_lent(one)))] if _lent(one) else []
+        detail = f"{kind} {state}, {how}{', public IPv4' if _lent(one) else ''}"
+        yield _found(region, "instance", one["InstanceId"], detail, one, "LaunchTime", lines, spot, unknown)
+
+
+def _lent(instance: Row) -> int:
+    """How many public addresses AWS lent it: they bill, and no list of elastic addresses has them."""
+    links = [one.get("Association", {}) for one in instance.get("NetworkInterfaces", [])]
+    return sum(link.get("IpOwnerId") == "amazon" for link in links)
+
+
+def volumes(rows: Iterable[Row], region: str) -> Iterator[Found]:
+    for one in rows:
+        kind, state = one["VolumeType"], one["State"]
+        fast = kind in ("io1", "io2") or (kind == "gp3" and (one.get("Iops") or 0) > 3000)
+        fast = fast or (one.get("Throughput") or 0) > 125
+        lines = [(prices.volume(region, kind), one["Size"] / HOURS_A_MONTH)]
+        unknown = "its provisioned speed bills beside its size, and that price is not asked" if fast else ""
+        detail = f"{one['Size']} GiB {kind}, {'attached' if state == 'in-use' else 'attached to nothing'}"
+        yield _found(region, "volume", one["VolumeId"], detail, one, "CreateTime", lines, None, unknown)
+
+
+def addresses(rows: Iterable[Row], region: str) -> Iterator[Found]:
+    for one in rows:
+        used = one.get("InstanceId") or one.get("NetworkInterfaceId")
+        detail = f"{one['PublicIp']}, {f'of {used}' if used else 'idle'}"
+        identity = one.get("AllocationId") or one["PublicIp"]
+        yield _found(region, "elastic address", identity, detail, one, "", [(prices.address(region), 1.0)])
+
+
+def nat_gateways(rows: Iterable[Row], region: str) -> Iterator[Found]:
+    for one in rows:
+        if one["State"] in ("pending", "available"):
+            line = (prices.nat_gateway(region), 1.0)
+            yield _found(region, "NAT gateway", one["NatGatewayId"], "and its GB", one, "CreateTime", [line])
+
+
+def file_systems(rows: Iterable[Row], region: str) -> Iterator[Found]:
+    """EFS: what is stored. What was read and written bills once, by the GB, and no row can tell of it."""
+    stored, _, _ = prices.files(region)
+    for one in rows:
+        size, mode = one["SizeInBytes"], one.get("ThroughputMode", "bursting")
+        standard = size.get("ValueInStandard", size["Value"])
+        unknown = ""
+        if mode == "provisioned":
+            unknown = "provisioned throughput bills beside its size, and that price is not asked"
+        elif size["Value"] > standard:
+            unknown = "part of it lies in a colder class, whose price is not asked"
+        detail = f"EFS {size['Value'] / GIB:.1f} GiB, {mode}"
+        line = (stored, standard / GIB / HOURS_A_MONTH)
+        yield _found(region, "file system", one["FileSystemId"], detail, one, "CreationTime", [line], None, unknown)
+
+
+def lustre(rows: Iterable[Row], region: str) -> Iterator[Found]:
+    for one in rows:
+        detail = f"FSx {one['FileSystemType']} {one['StorageCapacity']} GiB"
+        unknown = "the price of FSx is not asked"
+        yield _found(region, "file system", one["FileSystemId"], detail, one, "CreationTime", [], None, unknown)
+
+
+def reservations(rows: Iterable[Row], region: str) -> Iterator[Found]:
+    """What of a reservation nobody uses: what is used bills as the machines that use it."""
+    for one in rows:
+        free, kind = one["AvailableInstanceCount"], one["InstanceType"]
+        if one["State"] != "active" or not free:
+            continue
+        block = one.get("ReservationType") == "capacity-block"
+        foreign = one.get("InstancePlatform", "Linux/UNIX") != "Linux/UNIX"
+        unknown = f"the price of {one['InstancePlatform']} is not asked" if foreign else ""
+        lines = [] if block or foreign else [(prices.instance(region, kind), float(free))]
+        what = "capacity block, paid ahead" if block else "reservation"
+        detail = f"{what}: {free} of {one['TotalInstanceCount']} x {kind} unused"
+        identity = one["CapacityReservationId"]
+        yield _found(region, "reservation", identity, detail, one, "CreateDate", lines, None, unknown)
+
+
+def _found(
+    region: str,
+    kind: str,
+    identity: str,
+    detail: str,
+    row: Row,
+    made: str,
+    lines: Sequence[tuple[Good, float]],
+    spot: tuple[str, str, str] | None = None,
+    unknown: str = "",
+) -> Found:
+    tags = {tag["Key"]: tag["Value"] for tag in row.get("Tags") or row.get("TagSet") or []}
+    at = row.get(made)
+    since = at.astimezone(UTC) if isinstance(at, datetime) else None
+    return Found(region, kind, identity, detail, tags.get(STACK_TAG, ""), since, tuple(lines), spot, unknown)
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One question: the call, the key of its rows, what they become."""
+
+    service: str
+    call: str
+    key: str
+    read: Callable[[Iterable[Row], str], Iterator[Found]]
+
+
+KINDS = (
+    Kind("ec2", "describe_instances", "Reservations", instances),
+    Kind("ec2", "describe_volumes", "Volumes", volumes),
+    Kind("ec2", "describe_addresses", "Addresses", addresses),
+    Kind("ec2", "describe_nat_gateways", "NatGateways", nat_gateways),
+    Kind("ec2", "describe_capacity_reservations", "CapacityReservations", reservations),
+    Kind("efs", "describe_file_systems", "FileSystems", file_systems),
+    Kind("fsx", "describe_file_systems", "FileSystems", lustre),
+)
