@@ -66,6 +66,36 @@ def score(rows: Iterable[Scored]) -> Score:
     return Score(len(errors), median(errors), max(errors), sum(one < 0.35 for one in errors))
 
 
+def summary() -> dict[str, dict[str, Any]]:
+    """What the bench says of each group of figures."""
+    rows = scored()
+    groups: dict[str, dict[str, Any]] = {}
+    for name in SAID:
+        group = [one for one in rows if one.group == name or name == EVERYTHING and one.case["kind"] == "measured"]
+        found = score(group)
+        over = max(one.error for one in group)
+        groups[name] = {
+            "runs": found.number,
+            "median_error": round(found.median, 3),
+            "worst_error": round(found.worst, 3),
+            "within_35_percent": found.within_35_percent,
+            "most_over": round(over, 3),
+            "said": SAID[name].format(found=found, over=over),
+        }
+    return groups
+
+
+EVERYTHING = "everything"
+SAID = {
+    "measured": "median error {found.median:.1%} (< 10 %), worst {found.worst:.1%} (< 35 %)",
+    "older": "median error {found.median:.1%}, {found.within_35_percent} within 35 %: ms-swift 2.6, the blind test",
+    "stated": "at most {over:+.1%} (< +15 %): the figure is a card's size",
+    "assumed": "median error {found.median:.1%}: not scored, nobody published how long their rows are",
+    "doubtful": "not scored, contradicted by other figures of the same authors",
+    EVERYTHING: "median error {found.median:.1%}, {found.within_35_percent} within 35 %: nothing left out",
+}
+
+
 def _estimate(case: dict[str, Any]) -> Estimate:
     args = case["args"]
     others = {name: shape_of(args[name]) for name in OTHERS if name in args}

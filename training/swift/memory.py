@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from training.swift.activations import activations
-from training.swift.setting import Setting, number, setting_of, truth
+from training.swift.setting import Setting, fraction, number, setting_of, truth
 from training.swift.shapes import Shape
 from training.swift.states import GIB, states
 
@@ -123,4 +123,4 @@ def _engine(args: Mapping[str, Any], setting: Setting) -> tuple[float, bool]:
     grpo = setting.task in ("grpo", "gkd")
     if not grpo or not truth(args, "use_vllm", default=setting.megatron) or args.get("vllm_mode") != "colocate":
         return 0.0, False
-    return float(args.get("vllm_gpu_memory_utilization", 0.9)), number(args, "sleep_level") > 0
+    return fraction(args, "vllm_gpu_memory_utilization", 0.9), number(args, "sleep_level") > 0

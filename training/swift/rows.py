@@ -12,8 +12,8 @@ from typing import Any
 import yaml
 
 STATISTICS = Path(__file__).with_name("rows.yaml")
-#: Longest row over mean row of a data set that nobody measured; the middle one of the table has about as much.
-UNKNOWN = 8
+#: Tokens a row of a data set that nobody measured: the middle one of the table's means, and of its deviations.
+UNKNOWN_MEAN, UNKNOWN_DEVIATION = 250, 123
 #: Bytes of UTF-8 to a token: English has about 4 in current vocabularies, Chinese 3 to a sign and less than one token.
 BYTES_A_TOKEN = 3.5
 #: What is read of a data file: its head stands for it.
@@ -48,13 +48,13 @@ class Rows:
 def rows_of(args: Mapping[str, Any], length: int, folder: Path | None = None, *, prompts: bool = False) -> Rows:
     """The rows of a job's `dataset`: files in `folder` by their head, sets of the hub by ms-swift's own statistics.
 
-    Where one is neither, its longest row is taken to be as long as `length` allows, and the mean an eighth of that.
+    Where one is neither, its longest row is taken to be as long as `length` allows, and the others as most sets' are.
     prompts: answers are generated, so only what stands before them counts (GRPO, PPO).
     """
     found = [_rows(one, folder, prompts) for one in _listed(args.get("dataset", args.get("cached_dataset")))]
     parts = [one for one in found if one]
     if not found or len(parts) < len(found):
-        return Rows(length / UNKNOWN, length / UNKNOWN, length, known=False)
+        return Rows(min(UNKNOWN_MEAN, length), UNKNOWN_DEVIATION, length, known=False)
     return Rows(
         mean=fmean(one.mean for one in parts),
         deviation=max(one.deviation for one in parts),

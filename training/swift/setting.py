@@ -23,6 +23,8 @@ REFERENCED = ("dpo", "kto", "grpo", "ppo")
 GENERATED = ("grpo", "ppo")
 #: Sequences of one reranker row: a positive with MAX_NEGATIVE_SAMPLES (7) negatives.
 RANKED = 8
+#: Tokens of a picture where nothing limits it.
+PICTURE = 1024
 #: What ms-swift takes where a file has no max_length: the model's own limit, which no single GPU is meant for.
 UNKNOWN_LENGTH = 2048
 
@@ -109,13 +111,13 @@ def setting_of(
     if task in GENERATED:
         answer = number(args, "max_completion_length", 512)
         tokens, sequences, answers = batch * (rows.longest + answer), batch, batch * answer
-    elif task == "gkd" and float(args.get("lmbda", 0.5)) > 0 and not packed:
+    elif task == "gkd" and fraction(args, "lmbda", 0.5) > 0 and not packed:
         # On-policy: prompts with answers that the student writes.
         tokens = max(tokens, batch * min(length, rows.longest + number(args, "max_completion_length", 512)))
         answers = tokens
     zero, offload_optimizer, offload_params = _zero(args.get("deepspeed"))
     if megatron and truth(args, "optimizer_cpu_offload"):
-        offload_optimizer = float(args.get("optimizer_offload_fraction", 1.0))
+        offload_optimizer = min(1.0, fraction(args, "optimizer_offload_fraction", 1.0))
     return Setting(
         megatron=megatron,
         task=task,
@@ -150,7 +152,7 @@ def _tuner(args: Mapping[str, Any], shape: Shape, megatron: bool) -> tuple[str, 
     tuner = str(args.get("tuner_type", args.get("train_type", "full" if megatron else "lora")))
     bits = shape.bits
     if args.get("quant_method"):
-        bits = {"fp8": 8, "float8": 8}.get(str(args.get("quant_bits", 4)), int(args.get("quant_bits", 4)))
+        bits = 8 if "8" in str(args.get("quant_bits", 4)) else number(args, "quant_bits", 4) or 4
     if megatron:  # the bridge unpacks what it loads; weights kept in fp8 are kept in two layouts
         bits = 16
     if shape.quantized == "mxfp4":  # transformers unpacks it before it trains
@@ -169,12 +171,11 @@ def _tokens(args: Mapping[str, Any], rows: Rows, batch: int, length: int, megatr
 
 
 def image_tokens(args: Mapping[str, Any], env: Mapping[str, str], shape: Shape) -> int:
-    """Most tokens of one picture: what max_pixels or the family's variable says, 1,024 where neither does."""
-    if given := env.get("IMAGE_MAX_TOKEN_NUM"):
-        return int(given)
-    pixels = env.get("MAX_PIXELS") or args.get("max_pixels")
+    """Most tokens of one picture, as max_pixels or the family's variable limits them."""
+    if given := number(env, "IMAGE_MAX_TOKEN_NUM"):
+        return given
     side = (shape.patch or 14) * (shape.merge or 2)
-    return int(pixels) // side**2 if pixels else 1024
+    return (number(env, "MAX_PIXELS") or number(args, "max_pixels")) // side**2 or PICTURE
 
 
 def _zero(deepspeed: Any) -> tuple[int, float, bool]:
@@ -183,13 +184,22 @@ def _zero(deepspeed: Any) -> tuple[int, float, bool]:
         return 0, 0.0, False
     text = str(deepspeed)
     if isinstance(deepspeed, Mapping) or text.lstrip().startswith("{"):
-        read = deepspeed if isinstance(deepspeed, Mapping) else json.loads(text)
-        inner = read.get("zero_optimization", {})
-        away = [(inner.get(f"offload_{one}") or {}).get("device", "none") != "none" for one in ("optimizer", "param")]
-        return int(inner.get("stage", 0)), float(away[0]), away[1]
+        inner = _mapping(_mapping(deepspeed).get("zero_optimization"))
+        away = [_mapping(inner.get(f"offload_{one}")).get("device", "none") != "none" for one in ("optimizer", "param")]
+        return number(inner, "stage"), float(away[0]), away[1]
     name = text.rsplit("/", 1)[-1].removesuffix(".json")
     stage = int(name[4]) if name.startswith("zero") and name[4:5].isdigit() else 3
     return stage, float("offload" in name), stage == 3 and "offload" in name
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    """A mapping as it is or as JSON; an empty one where it is none."""
+    if isinstance(value, str):
+        try:
+            value = json.loads(value)
+        except ValueError:
+            return {}
+    return value if isinstance(value, Mapping) else {}
 
 
 def truth(args: Mapping[str, Any], name: str, default: bool = False) -> bool:
@@ -198,8 +208,18 @@ def truth(args: Mapping[str, Any], name: str, default: bool = False) -> bool:
 
 
 def number(args: Mapping[str, Any], name: str, default: int = 0) -> int:
-    """A whole number as a job file may write it; the default where it is none: `fleet check` is who complains."""
+    """A whole number as a job file may write it; the default where it is none: `fleet check` is who complains.
+
+    At least the default where that is 1, as for sizes that something is divided by.
+    """
+    found = fraction(args, name, default)
+    return max(int(found), default if default == 1 else 0)
+
+
+def fraction(args: Mapping[str, Any], name: str, default: float) -> float:
+    """A number as a job file may write it, likewise."""
     try:
-        return int(float(args.get(name, default) or default))
+        found = float(args.get(name, default))
     except (TypeError, ValueError):
         return default
+    return found if 0 <= found < 1e12 else default  # neither infinite nor no number

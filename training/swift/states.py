@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from training.swift.setting import REFERENCED, Setting, number, truth
+from training.swift.setting import REFERENCED, Setting, fraction, number, truth
 from training.swift.shapes import Shape
 
 #: Extra bytes of a 4-bit weight: fp16 scale and zero point of each 128 (GPTQ, AWQ), or a doubly quantized scale of 64.
@@ -155,7 +155,7 @@ def _bytes(args: Mapping[str, Any], name: str) -> int:
 def _copies(args: Mapping[str, Any], shape: Shape, setting: Setting, others: Mapping[str, Shape]) -> list[Shape]:
     """Models beside the trained one that have no optimizer."""
     found = []
-    if setting.task in REFERENCED and (setting.full or "ref_model" in others) and float(args.get("beta", 1) or 0) != 0:
+    if setting.task in REFERENCED and (setting.full or "ref_model" in others) and fraction(args, "beta", 1) != 0:
         found.append(others.get("ref_model", shape))
     if setting.task == "gkd" and not truth(args, "offload_teacher_model") and "teacher_model" in others:
         found.append(others["teacher_model"])
