@@ -29,20 +29,26 @@ class Cloud:
 
     @property
     def session(self) -> Any:
-        """boto3's, made once: it holds the credentials that were found, and what it has read of AWS's models."""
+        """boto3's, made once: it holds the credentials that were found, and what it has read of AWS's models.
+
+        Raises CloudRefused where there are no credentials: boto3 would look for them again, 2 s at each client.
+        """
         if self._session is None:
             import boto3
-            from botocore.exceptions import BotoCoreError
+            from botocore.exceptions import BotoCoreError, NoCredentialsError
 
             try:
-                self._session = boto3.Session(
+                found = boto3.Session(
                     region_name=self.region,
                     profile_name=self.profile,
                     aws_access_key_id=self.access_key,
                     aws_secret_access_key=self.secret_key,
                 )
+                self._session = found if found.get_credentials() else refused(NoCredentialsError())
             except BotoCoreError as error:
-                raise refused(error) from error
+                self._session = refused(error)
+        if isinstance(self._session, CloudRefused):
+            raise self._session
         return self._session
 
     def elsewhere(self, region: str, patience: int) -> Cloud:

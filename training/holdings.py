@@ -103,10 +103,10 @@ def ask(root: Path, stack: str | None, regions: Sequence[str], of_all: bool) -> 
         try:
             where = [known_region(account.cloud, name) for name in regions]
             where = where or (regions_of(account.cloud) if of_all else list(account.regions))
+            ledger = look(account.cloud, where)
         except CloudRefused as error:
-            unasked.append(f"account of {', '.join(account.stacks)}: {error.what}")
+            unasked.append(f"account of stack {', '.join(account.stacks)}: {error.what}")
             continue
-        ledger = look(account.cloud, where)
         bills += [one for one in ledger.bills if of_all or one.found.stack in account.stacks]
         unasked += ledger.unasked
         looked += [region for region in ledger.regions if region not in looked]

@@ -211,7 +211,7 @@ def test_an_account_whose_regions_can_not_be_asked_is_no_empty_one(quiet: Projec
     denied(quiet, "DescribeRegions")
     done = quiet.fleet("ps", "--all")
     assert (done.code, done.out.strip()) == (4, "")
-    assert "NOT ASKED   account of sandbox: DescribeRegions: AccessDeniedException" in done.err
+    assert "NOT ASKED   account of stack sandbox: DescribeRegions: AccessDeniedException" in done.err
 
 
 def test_a_region_that_is_none_is_answered_with_the_nearest(quiet: Project) -> None:
