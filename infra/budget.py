@@ -17,6 +17,13 @@ ONE_BOOT = timedelta(minutes=12)
 FOREVER_H = 24 * 365
 
 
+def capped(config: StackConfig, budget: float | None) -> StackConfig:
+    """The same stack with this budget, unless its own is the smaller one."""
+    if budget is None or (config.budget is not None and config.budget <= budget):
+        return config
+    return config.model_copy(update={"budget": budget})
+
+
 def within_budget(config: StackConfig, cost: HourlyCost) -> StackConfig:
     """The same stack with the lifetime that its budget buys, if that is the shorter one.
 

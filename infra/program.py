@@ -11,7 +11,7 @@ import pulumi_aws as aws
 from pulumi.runtime import config as engine_config
 
 from infra.access import Access, AccessArgs, public_key
-from infra.budget import within_budget
+from infra.budget import capped, within_budget
 from infra.cloud import cloud_of
 from infra.cost import priced
 from infra.errors import CloudRefused, FleetError
@@ -27,18 +27,22 @@ ROOT = Path(__file__).resolve().parent.parent
 IMAGE = "/aws/service/deeplearning/ami/x86_64/base-oss-nvidia-driver-gpu-amazon-linux-2023/latest/ami-id"
 
 
-def program(root: Path) -> None:
-    """The fleet of the stack that the engine runs; `root` is the folder of Pulumi.yaml."""
+def program(root: Path, budget: float | None = None) -> None:
+    """The fleet of the stack that the engine runs; `root` is the folder of Pulumi.yaml.
+
+    budget: USD of the run that the fleet is made for, where it has one beside the stack's.
+    """
     try:
-        _fleet(root)
+        _fleet(root, budget)
     except FleetError as error:
         # One line for the person: of a RunError the engine shows the text alone, of others a traceback.
         raise pulumi.RunError(str(error)) from error
 
 
-def _fleet(root: Path) -> None:
+def _fleet(root: Path, budget: float | None) -> None:
     stack = pulumi.get_stack()
-    config = _within_budget(from_pulumi(engine_config.CONFIG.get(), source=f"stacks/Pulumi.{stack}.yaml"))
+    asked = from_pulumi(engine_config.CONFIG.get(), source=f"stacks/Pulumi.{stack}.yaml")
+    config = _within_budget(capped(asked, budget))
     name = fleet_name(stack)
     tags = {STACK_TAG: stack}
 

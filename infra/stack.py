@@ -64,7 +64,12 @@ def _ignore(change: Change) -> None:
 
 
 class FleetStack:
-    """One stack of the project in `root`. environment: what the engine needs beside this process's own."""
+    """One stack of the project in `root`. environment: what the engine needs beside this process's own.
+
+    `budget`: USD of the run that the fleet is made for, beside the stack's own; who makes it sets it before `up`.
+    """
+
+    budget: float | None = None
 
     def __init__(self, root: Path, name: str, environment: Mapping[str, str] | None = None) -> None:
         self.root, self.name = root, name
@@ -245,7 +250,7 @@ class FleetStack:
             self._opened = choose(
                 stack_name=self.name,
                 project_name=PROJECT,
-                program=lambda: program(self.root),
+                program=lambda: program(self.root, self.budget),
                 opts=options,
             )
         return self._opened

@@ -72,12 +72,16 @@ class Fleet(Protocol):
 
 @dataclass
 class StackFleet:
-    """The fleet of a stack. key: the private key, where it isn't the one that this clone made."""
+    """The fleet of a stack. key: the private key, where it isn't the one that this clone made.
+
+    budget: USD of the run that makes it, beside the stack's own; set before anything is asked of the fleet.
+    """
 
     root: Path
     name: str
     key: Path | None = None
     source: Source = "stack"
+    budget: float | None = None
 
     @cached_property
     def stack(self) -> FleetStack:
@@ -89,7 +93,9 @@ class StackFleet:
     @property
     def config(self) -> StackConfig:
         """The stack file, read with nothing started and nobody asked."""
-        return self._file[0]
+        from infra.budget import capped
+
+        return capped(self._file[0], self.budget)
 
     @cached_property
     def _file(self) -> tuple[StackConfig, dict[str, Any]]:
@@ -145,6 +151,7 @@ class StackFleet:
         return bool(known) and known == set(alive) and len(known) == self.config.nodes
 
     def up(self, say: Say = quiet) -> Inventory:
+        self.stack.budget = self.budget
         return self._inventory(self.stack.up(_Counter(say).on_change), say)
 
     def inventory(self) -> Inventory:

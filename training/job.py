@@ -32,6 +32,8 @@ class Job(BaseModel):
         MASTER_PORT NPROC_PER_NODE) are the driver's and refused here.
     secrets: names of variables taken from the operator's environment, sent over SSH's stdin and never stored.
     nproc_per_node: processes a node; by default one a GPU, or one where there is none.
+    budget: USD for a fleet that the run makes itself, boot included: it ends when that is spent. Of this and the
+        stack's own the smaller counts; a fleet that is up already keeps its deadline.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -42,6 +44,7 @@ class Job(BaseModel):
     env: dict[str, str] = Field(default_factory=dict)
     secrets: tuple[str, ...] = ()
     nproc_per_node: Annotated[int, Field(ge=1)] | None = None
+    budget: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
 
     @field_validator("env", mode="before")
     @classmethod

@@ -42,6 +42,8 @@ def lines(plan: Plan, fleet: Fleet, is_up: bool) -> list[str]:
         out.append(f"rank 1   the same, NODE_RANK=1{', and so on' if plan.nnodes > 2 else ''}")
     out += [f"{one.severity:8} {sentence(one)}" for one in memory.findings]
     out += [f"note     {note}" for note in notes(plan, fleet)]
+    if is_up and job.budget is not None:
+        out.append(f"note     budget {_limit(job.budget)} is not this fleet's: it is up already and keeps its deadline")
     return [*out, ""]
 
 

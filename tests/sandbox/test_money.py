@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from project import Project
+from project import Project, eventually
 
 from infra import prices
 from infra.catalog import catalog
@@ -125,8 +125,10 @@ def test_a_plan_shows_what_a_budget_buys(quiet: Project, tiny: Path) -> None:
     done = quiet.fleet("plan", quiet.job(tiny), "-s", "sandbox").ok()
     assert "AWS Price List, us-east-1, 2026-07-20" in done.out and "as shipped" not in done.out
     assert "lifetime 2 h 00 min · budget $0.45 (ends it after 55 min 00 s) · maxUsdPerHour off" in done.out
-    told = quiet.fleet("plan", quiet.job(tiny), "-s", "sandbox", "--json").ok().json
-    assert told["usd_at_most"] <= told["budget_usd"] == 0.45
+    job = quiet.job(tiny)
+    job.write_text(f"{job.read_text()}budget: 0.40\n")
+    told = quiet.fleet("plan", job, "-s", "sandbox", "--json").ok().json
+    assert told["usd_at_most"] <= told["budget_usd"] == 0.40
     assert sum(told["usd_per_hour_by_part"].values()) == pytest.approx(told["usd_per_hour"])
 
 
@@ -217,3 +219,23 @@ def test_an_account_whose_regions_can_not_be_asked_is_no_empty_one(quiet: Projec
 def test_a_region_that_is_none_is_answered_with_the_nearest(quiet: Project) -> None:
     done = quiet.fleet("ps", "--region", "us-east-11")
     assert (done.code, done.err.strip()) == (2, "us-east-11 is no region. Did you mean us-east-1?")
+
+
+# A fleet that is up ---------------------------------------------------------------------------------------------------
+
+
+def test_a_fleet_ends_by_its_budget_and_tells_what_it_has_cost(quiet: Project) -> None:
+    quiet.stack(change={"swift-fleet:budget": "0.45"})
+    quiet.fleet("up", "-s", "sandbox", "--yes").ok()
+    try:
+        up = quiet.fleet("cost", "-s", "sandbox", "--json").ok().json["up"]
+        assert (up["nodes"], up["unknown"]) == (2, "")
+        assert 0 < up["usd_so_far"] < up["usd_at_most"] <= 0.45
+        told = quiet.fleet("ps", "--json").ok().json
+        machines = [row for row in told["bills"] if row["kind"] == "instance"]
+        assert [(row["stack"], row["usd_per_hour"]) for row in machines] == [("sandbox", 0.2016)] * 2
+        assert {row["kind"] for row in told["bills"]} == {"instance", "volume", "file system"}
+        quiet.control("clock", {"advance": 61 * 60})
+        eventually(lambda: "no node is up" in quiet.fleet("status", "-s", "sandbox").ok().out)
+    finally:
+        quiet.fleet("down", "-s", "sandbox").ok()

@@ -95,7 +95,8 @@ def attach(
             if named
             else (fleet_of(root, request.source, request.fleet, key))
         )
-    plan = made_plan(Path(request.job_file), fleet) if request.job_file else None
+    makes_it = not request.fleet_was_up
+    plan = made_plan(Path(request.job_file), fleet, makes_it=makes_it) if request.job_file else None
     _carry_out(root, request, record, plan, fleet, as_json)
 
 

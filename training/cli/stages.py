@@ -16,18 +16,32 @@ if TYPE_CHECKING:
     from training.plan import Plan
 
 
-def made_plan(job: Path, fleet: Fleet) -> Plan:
-    """The plan of a job file on a fleet; BadInput with a line for each thing that is wrong."""
+def made_plan(job: Path, fleet: Fleet, *, makes_it: bool | None = None) -> Plan:
+    """The plan of a job file on a fleet; BadInput with a line for each thing that is wrong.
+
+    makes_it: whether the run makes the fleet, so that the job's budget is the fleet's too; by default if it isn't up.
+    """
     from training.estimated import of_plan
     from training.findings import refuse
-    from training.fleets import machines
+    from training.fleets import StackFleet, machines
     from training.job import load_job
     from training.plan import make_plan
 
     loaded, lines = load_job(job)
+    if loaded.budget is not None and isinstance(fleet, StackFleet):
+        makes_it = _is_down(fleet) if makes_it is None else makes_it
+        fleet.budget = loaded.budget if makes_it else None
     made = make_plan(loaded, job.resolve(), fleet.offer(), lines=lines)
     refuse(of_plan(made, machines()).findings, job, lines)
     return made
+
+
+def _is_down(fleet: Fleet) -> bool:
+    """Also where it can't be told: then it is planned as one that is still to be made."""
+    try:
+        return not fleet.is_up()
+    except CloudRefused:
+        return True
 
 
 @click.command()

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infra.budget import ONE_BOOT, bounded, within_budget
+from infra.budget import ONE_BOOT, bounded, capped, within_budget
 from infra.catalog import catalog
 from infra.cost import hourly_cost
 from infra.errors import BadInput
@@ -93,6 +93,15 @@ def test_what_no_budget_can_hold_is_refused_in_one_line(region: str, fields: dic
 
 def test_the_least_that_is_named_is_enough() -> None:
     assert settled(budget=31.21).lifetime == ONE_BOOT
+
+
+@pytest.mark.parametrize(
+    ("stacks", "runs", "counts"), [(None, None, None), (None, 5, 5), (5, None, 5), (5, 7, 5), (7, 5, 5)]
+)
+def test_of_the_stacks_budget_and_the_runs_the_smaller_counts(
+    stacks: float | None, runs: float | None, counts: float | None
+) -> None:
+    assert capped(config(budget=stacks), runs) == config(budget=counts)
 
 
 def test_a_fleet_that_is_up_is_looked_at_though_its_price_is_not_known_any_more() -> None:

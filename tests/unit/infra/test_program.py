@@ -62,7 +62,7 @@ class Engine(pulumi.runtime.Mocks):
         return found
 
 
-def planned(root: Path, engine: Engine | None = None, **config: str) -> Engine:
+def planned(root: Path, engine: Engine | None = None, run_budget: float | None = None, **config: str) -> Engine:
     """The program run once, to its end; what it registered."""
     engine = engine or Engine()
     asyncio.set_event_loop(LOOP)
@@ -71,7 +71,9 @@ def planned(root: Path, engine: Engine | None = None, **config: str) -> Engine:
     ours = {f"swift-fleet:{key}": value for key, value in (CONFIG | config).items()}
     engine_config.set_all_config({"aws:region": "us-east-1", **ours})
     try:
-        LOOP.run_until_complete(asyncio.wait_for(pulumi.runtime.stack.run_pulumi_func(lambda: program(root)), 60))
+        LOOP.run_until_complete(
+            asyncio.wait_for(pulumi.runtime.stack.run_pulumi_func(lambda: program(root, run_budget)), 60)
+        )
     finally:
         engine_config.set_all_config({})
     return engine
@@ -160,8 +162,11 @@ def test_a_node_arms_its_lease_before_anything_else(fleet: Engine, rank: int) ->
     assert "FLEET_SHARED=id-files:id-files-point" in second.get_payload()
 
 
-def test_a_budget_ends_the_nodes_and_the_schedule_alike(tmp_path: Path) -> None:
-    fleet = planned(tmp_path, budget="2.50")  # 3 x g6.xlarge with disk and address: an hour, the schedule's 5 min in it
+@pytest.mark.parametrize(("stacks", "runs"), [({"budget": "2.50"}, None), ({"budget": "9"}, 2.50), ({}, 2.50)])
+def test_a_budget_ends_the_nodes_and_the_schedule_alike(
+    tmp_path: Path, stacks: dict[str, str], runs: float | None
+) -> None:
+    fleet = planned(tmp_path, run_budget=runs, **stacks)  # it buys an hour, and the schedule's 5 min are in it
     first, _ = email.message_from_string(fleet.one("node-002")["userData"]).get_payload()
     assert f"+ {55 * 60} ))" in first.get_payload()
     at = datetime.strptime(fleet.one("end")["scheduleExpression"], "at(%Y-%m-%dT%H:%M:%S)").replace(tzinfo=UTC)
