@@ -12,9 +12,12 @@ from typing import Any
 from training.swift.setting import Setting, number, truth
 from training.swift.shapes import Shape
 
-#: Bytes of a logit at the peak of cross entropy's backward: bf16 logits, log-softmax, its gradient and that of the loss
-#: in fp32 (transformers' ForCausalLMLoss).
-LOGIT_BYTES = 14
+# Measured with a real torch, transformers and peft by scripts/measure-memory.
+#: Bytes a number that goes into an adapter: peft casts a linear's input to fp32 and keeps it again after dropout.
+ADAPTER_BYTES = 9
+#: Bytes of a logit at the peak of cross entropy's backward, in fp32: log-softmax, its gradient and that of the loss
+#: (transformers' ForCausalLMLoss; the trainer holds no logits by then).
+LOGIT_BYTES = 12
 #: Megatron's: bf16 logits and their transposed copy, in fp32 the logits, their exponentials and the gradient, which
 #: then goes back through both bf16 layouts.
 MEGATRON_LOGIT_BYTES = 20
@@ -42,7 +45,7 @@ GIB = 2**30
 def activations(args: Mapping[str, Any], shape: Shape, setting: Setting) -> Activations:
     tokens = setting.tokens / (setting.sp * setting.cp)
     split = setting.tp if setting.megatron else 1
-    layer = _layer_bytes(args, shape, setting) * tokens / split
+    layer = layer_working(shape, adapters=not setting.full) * tokens / split
     layer += _scores(args, shape, setting) / split
     return Activations(
         _kept(args, shape, setting, tokens, layer) / GIB, layer / GIB, _logits(args, shape, setting) / GIB
@@ -62,14 +65,11 @@ def layer_saved(shape: Shape) -> float:
     return 2 * (6 * shape.hidden + 3 * shape.q_width + 2 * shape.kv_width) + 2 * 4 * _inner(shape)
 
 
-def _layer_bytes(args: Mapping[str, Any], shape: Shape, setting: Setting) -> float:
-    """Bytes a token while one layer is recomputed and differentiated: what it saves, norms in fp32, and gradients of
-    the MLP's three and the residual's two tensors."""
-    adapters = 0.0
-    if not setting.full:
-        # peft casts each linear's input to fp32, and keeps it again after dropout.
-        adapters = 8 * (5 * shape.hidden + shape.q_width + _inner(shape))
-    return layer_saved(shape) + 2 * 8 * shape.hidden + 2 * (3 * _inner(shape) + 2 * shape.hidden) + adapters
+def layer_working(shape: Shape, *, adapters: bool) -> float:
+    """Bytes a token while one layer is recomputed and differentiated: what it saves, and both norms in fp32. Gradients
+    take the place of what they were made from."""
+    more = ADAPTER_BYTES * (5 * shape.hidden + shape.q_width + _inner(shape)) if adapters else 0.0
+    return layer_saved(shape) + 2 * 8 * shape.hidden + more
 
 
 def _inner(shape: Shape) -> float:
