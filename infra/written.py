@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -81,11 +82,27 @@ def validate(
     model: type[Model], data: Mapping[str, Any], *, file: Path, lines: Mapping[str, int], prefix: str = ""
 ) -> Model:
     """`data` as a `model`, or BadInput that lists every problem, each with its line and what is allowed."""
+    made, found = problems(model, data)
+    if made is None:
+        raise BadInput("\n".join(_sentence(one, file, lines, prefix) for one in found), do="")
+    return made
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What is wrong with one key (`args`, `env`), and what to do about it; "" where `what` says it."""
+
+    key: str
+    what: str
+    do: str = ""
+
+
+def problems(model: type[Model], data: Mapping[str, Any]) -> tuple[Model | None, list[Problem]]:
+    """`data` as a `model`, or None and every problem."""
     try:
-        return model.model_validate(data)
+        return model.model_validate(data), []
     except ValidationError as error:
-        problems = [_sentence(model, problem, file, lines, prefix) for problem in error.errors()]
-    raise BadInput("\n".join(problems), do="")
+        return None, [_problem(model, one) for one in error.errors()]
 
 
 def load(path: Path, model: type[Model]) -> Model:
@@ -93,18 +110,22 @@ def load(path: Path, model: type[Model]) -> Model:
     return validate(model, data, file=path, lines=lines)
 
 
-def _sentence(model: type[BaseModel], problem: Any, file: Path, lines: Mapping[str, int], prefix: str) -> str:
-    key = ".".join(str(part) for part in problem["loc"])
+def _sentence(problem: Problem, file: Path, lines: Mapping[str, int], prefix: str) -> str:
+    key = problem.key
     line = lines.get(prefix + key) or lines.get(prefix + key.split(".")[0])
     where = f"{file}:{line}" if line else str(file)
+    return f"{where}  {prefix}{key}  {problem.what}. {problem.do}".rstrip()
+
+
+def _problem(model: type[BaseModel], problem: Any) -> Problem:
+    key = ".".join(str(part) for part in problem["loc"])
     if problem["type"] == "extra_forbidden":
         known = [field.alias or name for name, field in model.model_fields.items()]
         guess = nearest(key, known)
-        hint = f"Did you mean {guess}?" if guess else f"Known: {', '.join(known)}."
-        return f"{where}  {prefix}{key}  unknown key. {hint}"
+        return Problem(key, "unknown key", f"Did you mean {guess}?" if guess else f"Known: {', '.join(known)}.")
     if problem["type"] == "missing":
-        return f"{where}  {prefix}{key}  is missing. Add it."
+        return Problem(key, "is missing", "Add it.")
     said = problem["msg"].removeprefix("Value error, ").rstrip(".")
     given = problem.get("input")
     shown = f" (given: {given!r})" if isinstance(given, str | int | float | bool) else ""
-    return f"{where}  {prefix}{key}  {said}{shown}."
+    return Problem(key, f"{said}{shown}")

@@ -18,6 +18,7 @@ SWIFT_COMMANDS = (
 )  # fmt: skip
 MEGATRON_COMMANDS = ("sft", "pt", "rlhf", "export")
 DISTRIBUTED = {"swift": {"sft", "pt", "rlhf", "infer"}, "megatron": set(MEGATRON_COMMANDS)}
+COMMANDS = {"swift": SWIFT_COMMANDS, "megatron": MEGATRON_COMMANDS}
 
 #: What makes a process a rank: set by the driver alone.
 RANK_VARIABLES = ("NNODES", "NODE_RANK", "MASTER_ADDR", "MASTER_PORT", "NPROC_PER_NODE")
@@ -26,8 +27,12 @@ RANK_VARIABLES = ("NNODES", "NODE_RANK", "MASTER_ADDR", "MASTER_PORT", "NPROC_PE
 class Job(BaseModel):
     """What one job file says.
 
-    trainer, command: `swift sft`, `megatron pt`, ...
-    args: ms-swift's arguments by their own names; a list is several values, a mapping one JSON value.
+    trainer, command: `swift sft`, `megatron pt`, ...; with torchrun a Python script of your own, beside the job file.
+    args: ms-swift's arguments by their own names; a list is several values, a mapping one JSON value. torchrun's script
+        gets them as `--name value`.
+    ms_swift: the release that the job is written for, such as 4.6.0; refused where the nodes get another.
+    plugins: Python files beside the job file that register rewards, losses, metrics: sent to every node, and given to
+        ms-swift as `external_plugins`.
     env: variables of the training processes. The five that make a rank (NNODES NODE_RANK MASTER_ADDR
         MASTER_PORT NPROC_PER_NODE) are the driver's and refused here.
     secrets: names of variables taken from the operator's environment, sent over SSH's stdin and never stored.
@@ -38,9 +43,11 @@ class Job(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    trainer: Literal["swift", "megatron"] = "swift"
+    trainer: Literal["swift", "megatron", "torchrun"] = "swift"
     command: str
     args: dict[str, Any] = Field(default_factory=dict)
+    ms_swift: Annotated[str, Field(pattern=r"^\d+\.\d+\.\d+$")] | None = None
+    plugins: tuple[str, ...] = ()
     env: dict[str, str] = Field(default_factory=dict)
     secrets: tuple[str, ...] = ()
     nproc_per_node: Annotated[int, Field(ge=1)] | None = None
@@ -74,7 +81,11 @@ class Job(BaseModel):
     @classmethod
     def _known_command(cls, value: str, info: ValidationInfo) -> str:
         trainer = info.data.get("trainer")
-        known = MEGATRON_COMMANDS if trainer == "megatron" else SWIFT_COMMANDS
+        if trainer == "torchrun":
+            if not value.endswith(".py"):
+                raise ValueError(f"command {value!r} is no Python script: torchrun starts one, train.py say")
+            return value
+        known = COMMANDS.get(str(trainer), ())
         if trainer and value not in known:
             guess = nearest(value, known)
             hint = f"did you mean {guess}?" if guess else f"known: {', '.join(known)}"
@@ -83,7 +94,7 @@ class Job(BaseModel):
 
     @property
     def distributed(self) -> bool:
-        return self.command in DISTRIBUTED[self.trainer]
+        return self.trainer == "torchrun" or self.command in DISTRIBUTED[self.trainer]
 
 
 def load_job(path: Path) -> tuple[Job, dict[str, int]]:

@@ -117,11 +117,11 @@ def args_yaml(plan: Plan, base: str, home: str, run_id: str) -> str:
     return yaml.safe_dump(args, sort_keys=False, allow_unicode=True, width=10_000)
 
 
-def command_sh(plan: Plan, run: Run, rank: int) -> str:
+def command_sh(plan: Plan, run: Run, rank: int, home: str) -> str:
     """What the supervisor runs. Secrets are in the environment that it inherits, so they are not here."""
-    env = {**plan.job.env, **plan.rank_environment(rank, run.master_addr, run.master_port)}
-    exports = [f"export {name}={shlex.quote(value)}" for name, value in env.items()]
-    command = f'exec "$HOME/swift-env/bin/{plan.job.trainer}" {plan.job.command} args.yaml'
+    ranks = plan.rank_environment(rank, run.master_addr, run.master_port)
+    exports = [f"export {name}={shlex.quote(value)}" for name, value in {**plan.job.env, **ranks}.items()]
+    command = "exec " + shlex.join(filled(plan.words(ranks), run.base[rank], home, run.id))
     return "\n".join(['cd "$(dirname "$0")" || exit 1', *exports, command, ""])
 
 
@@ -148,9 +148,8 @@ def _start(connection: Connection, plan: Plan, run: Run, secrets: Mapping[str, s
     node = connection.node
     home = connection.run('printf %s "$HOME"', START_S).must(node, "looking for the home folder").out
     base = run.base[node.rank]
-    script = start_script(
-        run, node.rank, args_yaml(plan, base, home, run.id), command_sh(plan, run, node.rank), secrets
-    )
+    command = command_sh(plan, run, node.rank, home)
+    script = start_script(run, node.rank, args_yaml(plan, base, home, run.id), command, secrets)
     connection.run(script, START_S).must(node, "starting the trainer")
 
 
@@ -196,7 +195,7 @@ def _run(machines: Machines, plan: Plan, ready: Ready, run_id: str) -> Run:
         trainer=plan.job.trainer,
         command=plan.job.command,
         ranks=ranks,
-        marked=not quiet and plan.job.command not in SERVERS,
+        marked=not quiet and plan.job.trainer != "torchrun" and plan.job.command not in SERVERS,
         shared=bool(inventory.shared_path) and output.startswith(ready.base[0] + "/"),
         usd_per_hour=offer.usd_per_hour,
         most_usd=offer.most_usd,

@@ -6,8 +6,6 @@ The plan is made before a machine exists, so paths on the nodes carry two placeh
 
 from __future__ import annotations
 
-import hashlib
-import re
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -16,14 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from infra.errors import BadInput
+from training.findings import Finding, refuse
 from training.job import Job
+from training.place import Shipment, place
+from training.swift.arguments import words
 
 #: torchrun's rendezvous port and the last one that the security group opens for it.
 MASTER_PORTS = range(29500, 29601)
-DATA_SUFFIXES = {".jsonl", ".json", ".csv", ".parquet", ".txt"}
-#: Arguments whose value may be a file or folder of the operator's that the nodes need.
-DATA_ARGS = ("dataset", "val_dataset", "cached_dataset", "cached_val_dataset")
-FOLDER_ARGS = ("model", "ref_model", "reward_model", "teacher_model", "adapters", "resume_from_checkpoint")
 
 
 #: Commands that write a run's folder; the others (infer, deploy, eval, ...) know no output_dir (ms-swift 4.6).
@@ -59,18 +56,11 @@ class Offer:
 
 
 @dataclass(frozen=True)
-class Shipment:
-    """A file or folder of the operator's that goes to the nodes: `local` -> `{base}/<there>`."""
-
-    arg: str
-    local: Path
-    there: str
-    size: int
-
-
-@dataclass(frozen=True)
 class Plan:
-    """One job on one offer. `args` is what the swift YAML file on the nodes will hold."""
+    """One job on one offer. `args` is what the swift YAML file on the nodes will hold.
+
+    script: where torchrun finds its script on the nodes. findings: warnings and notes that checks gave.
+    """
 
     job: Job
     job_file: Path
@@ -79,6 +69,8 @@ class Plan:
     nproc_per_node: int
     shipments: tuple[Shipment, ...] = ()
     on_nodes: tuple[str, ...] = field(default=())
+    script: str = ""
+    findings: tuple[Finding, ...] = ()
 
     @property
     def nnodes(self) -> int:
@@ -101,37 +93,32 @@ class Plan:
     def command_line(self, rank: int, master_addr: str = "<node 0>", master_port: int = 29500) -> str:
         """The rank's command as one would type it on the node."""
         env = self.rank_environment(rank, master_addr, master_port)
-        words = [f"{k}={v if v.startswith('<') else shlex.quote(v)}" for k, v in env.items()]
-        return " ".join([*words, f"~/swift-env/bin/{self.job.trainer}", self.job.command, "args.yaml"])
+        return " ".join([*(f"{k}={_typed(v)}" for k, v in env.items()), *map(_typed, self.words(env))])
+
+    def words(self, env: Mapping[str, str]) -> list[str]:
+        """The command of the rank with these five variables, its paths still with their placeholders."""
+        program = f"~/swift-env/bin/{self.job.trainer}"
+        if self.job.trainer != "torchrun":
+            return [program, self.job.command, "args.yaml"]
+        where = [word for name, value in env.items() for word in (f"--{name.lower()}", value)]
+        return [program, *where, self.script, *options(self.args)]
+
+
+def _typed(word: str) -> str:
+    """A word as a person types it: what a shell, or fleet, is to fill in stays as it is."""
+    return word if word.startswith(("<", "~/", "{base}")) else shlex.quote(word)
+
+
+def options(args: Mapping[str, Any]) -> list[str]:
+    """Arguments as words of a command line, just as ms-swift makes them of its YAML file (swift/cli/main.py)."""
+    return [word for name, value in args.items() for word in (f"--{name}", *words(value))]
 
 
 def make_plan(job: Job, job_file: Path, offer: Offer, *, lines: Mapping[str, int] | None = None) -> Plan:
     """The plan, or BadInput that names each file or folder that is missing."""
-    shipments: list[Shipment] = []
-    on_nodes: list[str] = []
-    problems: list[str] = []
-    args: dict[str, Any] = {}
-    for name, value in job.args.items():
-        if name not in DATA_ARGS + FOLDER_ARGS:
-            args[name] = value
-            continue
-        given = value if isinstance(value, list) else [value]
-        placed = []
-        for one in given:
-            try:
-                text, shipment = _place(name, str(one), job_file.parent)
-            except BadInput as error:
-                line = (lines or {}).get(f"args.{name}")
-                problems.append(f"{job_file}:{line or 1}  args.{name}  {error}")
-                continue
-            placed.append(text)
-            if shipment:
-                shipments.append(shipment)
-            elif text.startswith(("/", "~")):
-                on_nodes.append(text.split("#")[0])
-        args[name] = placed if isinstance(value, list) else (placed[0] if placed else value)
-    if problems:
-        raise BadInput("\n".join(problems))
+    placed = place(job, job_file.parent)
+    refuse(placed.findings, job_file, lines)
+    args = dict(placed.args)
     if "output_dir" in job.args or job.command in SAVING_COMMANDS:
         args["output_dir"] = _output_dir(str(job.args.get("output_dir", "output")))
     if job.nproc_per_node and offer.gpus_per_node and job.nproc_per_node > offer.gpus_per_node:
@@ -146,54 +133,14 @@ def make_plan(job: Job, job_file: Path, offer: Offer, *, lines: Mapping[str, int
         offer=offer,
         args=args,
         nproc_per_node=job.nproc_per_node or max(1, offer.gpus_per_node),
-        shipments=tuple(shipments),
-        on_nodes=tuple(on_nodes),
+        shipments=placed.shipments,
+        on_nodes=placed.on_nodes,
+        script=placed.script,
     )
 
 
 def _output_dir(given: str) -> str:
     return given if given.startswith(("/", "~")) else f"{{base}}/runs/{{run}}/{given.removeprefix('./')}"
-
-
-def _place(arg: str, value: str, folder: Path) -> tuple[str, Shipment | None]:
-    """Where the nodes will find what `value` names: a shipped file, a path of their own, or a hub id.
-
-    What exists here is sent. Else an absolute or `~` path is the nodes' own (preflight looks for it on each),
-    a relative path by its look is missing, and anything else is the id of a model or data set on the hub.
-    """
-    path_text, _, count = value.partition("#") if arg in DATA_ARGS else (value, "", "")
-    local = (folder / Path(path_text).expanduser()).resolve()
-    if local.exists():
-        there = f"data/{_digest(local)}/{local.name}"
-        suffix = f"#{count}" if count else ""
-        return f"{{base}}/{there}{suffix}", Shipment(arg, local, there, _size(local))
-    if path_text.startswith(("/", "~")):
-        return value, None
-    if path_text.startswith(".") or Path(path_text).suffix in DATA_SUFFIXES:
-        raise BadInput(f"{path_text} does not exist here", do=f"Looked for {local}. Check the path.")
-    if arg in FOLDER_ARGS and not re.fullmatch(r"[\w.-]+/[\w.-]+", path_text):
-        raise BadInput(f"{path_text} is neither a folder here nor a hub id", do="Write owner/name or a path.")
-    return value, None
-
-
-def _files(path: Path) -> list[Path]:
-    return [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file())
-
-
-def _size(path: Path) -> int:
-    return sum(p.stat().st_size for p in _files(path))
-
-
-def _digest(path: Path) -> str:
-    """Names a shipment by what it is, so that the same data is sent once and changed data never mixes with it.
-
-    From names, sizes and times of change, not content: a data set may be hundreds of GB.
-    """
-    digest = hashlib.sha256()
-    for p in _files(path):
-        stat = p.stat()
-        digest.update(f"{p}\0{stat.st_size}\0{stat.st_mtime_ns}\0".encode())
-    return digest.hexdigest()[:12]
 
 
 def ends_at(offer: Offer, now: datetime) -> datetime | None:

@@ -40,7 +40,7 @@ def lines(plan: Plan, fleet: Fleet, is_up: bool) -> list[str]:
     out.append(f"rank 0   {plan.command_line(0)}")
     if plan.nnodes > 1 and job.distributed:
         out.append(f"rank 1   the same, NODE_RANK=1{', and so on' if plan.nnodes > 2 else ''}")
-    out += [f"{one.severity:8} {sentence(one)}" for one in memory.findings]
+    out += [f"{one.severity:8} {sentence(one)}" for one in (*plan.findings, *memory.findings)]
     out += [f"note     {note}" for note in notes(plan, fleet)]
     if is_up and job.budget is not None:
         out.append(f"note     budget {_limit(job.budget)} is not this fleet's: it is up already and keeps its deadline")
@@ -71,7 +71,7 @@ def as_json(plan: Plan, fleet: Fleet, is_up: bool) -> dict[str, Any]:
         "ranks": [plan.command_line(rank) for rank in range(plan.nnodes if plan.job.distributed else 1)],
         "send": [{"arg": one.arg, "local": str(one.local), "bytes": one.size} for one in plan.shipments],
         "memory": plan_json(memory),
-        "findings": [one.as_json() for one in memory.findings],
+        "findings": [one.as_json() for one in (*plan.findings, *memory.findings)],
         "notes": notes(plan, fleet),
     }
 

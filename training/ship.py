@@ -13,7 +13,8 @@ from pathlib import Path
 
 from infra.errors import CloudRefused
 from training.meter import Meter
-from training.plan import Plan, Shipment
+from training.place import Shipment
+from training.plan import Plan
 from training.remote import Connection, Machines, all_or_raise, quoted
 
 ASK_S = 60.0

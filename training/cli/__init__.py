@@ -16,6 +16,8 @@ COMMANDS = {
     "run": ("run:run", "Carry out a job whole: plan, up, train, collect, down, receipt."),
     "attach": ("run:attach", "Go on with a run where it was cut off, from here or another machine."),
     "stop": ("run:stop", "Stop a run's processes on every node; the fleet stays."),
+    "check": ("check:check", "Say everything that is wrong with a job, before anything is made."),
+    "args": ("check:args", "Show and search the arguments of ms-swift's commands."),
     "plan": ("stages:plan", "Show what a job would run and cost. Creates nothing."),
     "estimate": ("estimate:estimate", "What a training job needs of a GPU, and which instance types it fits."),
     "cost": ("money:cost", "What a stack's fleet costs by part, so far and at most."),

@@ -21,17 +21,16 @@ def made_plan(job: Path, fleet: Fleet, *, makes_it: bool | None = None) -> Plan:
 
     makes_it: whether the run makes the fleet, so that the job's budget is the fleet's too; by default if it isn't up.
     """
+    from training.checked import check_file, checked_plan
     from training.estimated import of_plan
-    from training.findings import refuse
+    from training.findings import ok, refuse
     from training.fleets import StackFleet, machines
-    from training.job import load_job
-    from training.plan import make_plan
 
-    loaded, lines = load_job(job)
-    if loaded.budget is not None and isinstance(fleet, StackFleet):
+    first = check_file(job)
+    if first.job and first.job.budget is not None and isinstance(fleet, StackFleet) and ok(first.findings):
         makes_it = _is_down(fleet) if makes_it is None else makes_it
-        fleet.budget = loaded.budget if makes_it else None
-    made = make_plan(loaded, job.resolve(), fleet.offer(), lines=lines)
+        fleet.budget = first.job.budget if makes_it else None
+    made, lines = checked_plan(job, fleet.offer())
     refuse(of_plan(made, machines()).findings, job, lines)
     return made
 

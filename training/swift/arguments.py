@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -42,6 +42,15 @@ class Argument:
         """The type as a person reads it: `int, several`, `a | b | c`."""
         one = " | ".join("None" if c is None else str(c) for c in self.choices) or self.type
         return f"{one}, several" if self.many else one
+
+    @property
+    def shown_default(self) -> str:
+        if self.default is None:
+            return "none"
+        return str(self.default).lower() if isinstance(self.default, bool) else json.dumps(self.default).strip('"')
+
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self)
 
 
 @dataclass(frozen=True)
@@ -86,6 +95,16 @@ def table(version: str = VERSION) -> Table:
                 commands[command][name] = made
     registered = {name: tuple(values) for name, values in read["registered"].items()}
     return Table(version, commands, registered)
+
+
+def matching(arguments: Mapping[str, Argument], parts: Iterable[str]) -> list[Argument]:
+    """The arguments whose names have every one of the parts, or whose choices are one of them."""
+    wanted = [part.replace("-", "_").lower() for part in parts]
+    return [
+        one
+        for name, one in arguments.items()
+        if all(part in name.lower() or part in map(str, one.choices) for part in wanted)
+    ]
 
 
 def options(arguments: Mapping[str, Argument]) -> dict[str, str]:

@@ -23,6 +23,7 @@ from training.swift.arguments import (
 )  # fmt: skip
 from training.swift.given import Given, World
 from training.swift.names import IN_MEGATRON, IN_SWIFT, MEGATRON_RENAMED, RENAMED, RENAMED_VALUES
+from training.swift.plugins import Plugins
 from training.swift.rules import broken
 
 #: What swift/cli/main.py takes out of the file before argparse sees it.
@@ -36,11 +37,13 @@ def check(
     version: str = VERSION,
     world: World | None = None,
     env: Mapping[str, str] | None = None,
+    plugins: Plugins | None = None,
 ) -> list[Finding]:
     """Everything that is wrong with `swift sft` and its args. command: "swift sft", "megatron rlhf", ...
 
     world: the processes that will run it; without it nothing that needs their number is checked.
     env: variables of the job; NPROC_PER_NODE and the like are no part of it.
+    plugins: what the job's plugins register. Without them, a job that names plugins may use any name.
     """
     if version not in versions():
         what = f"ms-swift {version} is not one whose arguments are known here ({', '.join(versions())})"
@@ -68,7 +71,7 @@ def check(
             unread.add(name)
             found.append(_value(name, str(key), value, error))
     given = Given(command, arguments, values, frozenset(unread), world, env or {})
-    return [*found, *_unregistered(given, known), *broken(given)]
+    return [*found, *_unregistered(given, known, plugins or Plugins()), *broken(given)]
 
 
 def _name(key: str, command: str, known: Table, lenient: bool) -> tuple[str | None, list[Finding]]:
@@ -122,23 +125,26 @@ def _value(name: str, key: str, value: Any, error: Unreadable) -> Finding:
     return Finding("error", f"args.{key}", what, fix)
 
 
-def _unregistered(given: Given, known: Table) -> Iterator[Finding]:
+def _unregistered(given: Given, known: Table, plugins: Plugins) -> Iterator[Finding]:
     """Values of free text for which ms-swift has names, where none of them is meant.
 
-    A plugin may register more, and so what is not known is refused only where no plugin is loaded.
+    A plugin may register more than its text says: a name that no plugin is seen to register is no error then.
     """
-    plugged = any(given.get(one) for one in ("external_plugins", "custom_register_path"))
+    plugged = bool(plugins.names or plugins.open) or any(
+        given.get(one) for one in ("external_plugins", "custom_register_path")
+    )
     for name, names in known.registered.items():
         if name not in given or given.arguments[name].choices or not _closed(given, name):
             continue
         value = given[name]
         for one in value if isinstance(value, list) else [value]:
-            if one in names:
+            if one in names or plugins.may_hold(name, one):
                 continue
             near = similar(one, names)
             right = RENAMED_VALUES.get((name, one)) or (f"{name}: {near[0]}" if near else "")
             fix = f"Write {right}" if right else f"There is {', '.join(names[:12])}{' ...' if len(names) > 12 else ''}"
-            what = f"{name} {one!r} is not among ms-swift's own"
+            others = " nor the plugins'" if plugged else ""
+            what = f"{name} {one!r} is not among ms-swift's own{others}"
             yield Finding("warning" if plugged else "error", f"args.{name}", what, fix)
 
 

@@ -111,7 +111,6 @@ IN_MEGATRON = {
     "save_only_model": "no_save_optim",
     "resume_from_checkpoint": "mcore_model (and mcore_adapter), with finetune: false",
     "device_map": "tensor_model_parallel_size",
-    "adam_beta1": "adam_beta1",
 }
 #: Of `megatron` -> what does it in `swift`; the ones above the other way round come by themselves.
 IN_SWIFT = {

@@ -28,7 +28,7 @@ def refusal(folder: Path, text: str) -> str:
         ("args: {}\n", "job.yaml  command  is missing. Add it."),
         (
             "trainer: torch\ncommand: sft\n",
-            "job.yaml:1  trainer  Input should be 'swift' or 'megatron' (given: 'torch').",
+            "job.yaml:1  trainer  Input should be 'swift', 'megatron' or 'torchrun' (given: 'torch').",
         ),
         ("command: sft\nargs: [1]\n", "job.yaml:2  args  Input should be a valid dictionary."),
         (

@@ -55,7 +55,7 @@ def test_the_command_runs_swift_by_its_full_path_with_the_ranks_five_variables(t
     swift.chmod(0o755)
     rank = tmp_path / "rank 1"
     rank.mkdir()
-    (rank / "command.sh").write_text(command_sh(plan(env={"ODD": "a b'$c"}), RUN, 1))
+    (rank / "command.sh").write_text(command_sh(plan(env={"ODD": "a b'$c"}), RUN, 1, str(tmp_path)))
     env = {"HOME": str(tmp_path), "PATH": "/usr/bin:/bin"}
     done = subprocess.run(["bash", str(rank / "command.sh")], env=env, capture_output=True, text=True, check=True)
     lines = done.stdout.splitlines()
@@ -73,9 +73,9 @@ def test_the_command_runs_swift_by_its_full_path_with_the_ranks_five_variables(t
 def test_a_secret_is_in_the_script_that_goes_in_on_stdin_and_in_no_file() -> None:
     made = plan(secrets=("WANDB_API_KEY",))
     given = secrets_of(made, {"WANDB_API_KEY": AWKWARD})
-    script = start_script(RUN, 0, args_yaml(made, "/b", "/h", RUN.id), command_sh(made, RUN, 0), given)
+    script = start_script(RUN, 0, args_yaml(made, "/b", "/h", RUN.id), command_sh(made, RUN, 0, "/h"), given)
     assert script.count("second line") == 1
-    assert "second line" not in command_sh(made, RUN, 0) and "WANDB" not in RUN.to_json()
+    assert "second line" not in command_sh(made, RUN, 0, "/h") and "WANDB" not in RUN.to_json()
 
 
 def test_a_secret_that_is_not_set_is_named_before_anything_starts() -> None:

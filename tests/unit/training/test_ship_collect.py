@@ -5,7 +5,7 @@ from pathlib import Path
 
 from training.collect import RemoteFile, missing, read_listing, sums, union
 from training.meter import Meter, amounts
-from training.plan import Shipment
+from training.place import Shipment
 from training.ship import items
 
 A, B = "a" * 64, "b" * 64

@@ -1,0 +1,105 @@
+"""Everything that can be said of a job file before anything is made: its keys, its arguments, its paths, its plugins.
+
+All findings at once. Needs no network, and imports neither torch nor ms-swift.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from infra.errors import BadInput
+from infra.written import problems, read_yaml
+from training.findings import Finding, refuse
+from training.job import COMMANDS, Job
+from training.place import place
+from training.plan import Offer, Plan, make_plan
+from training.swift.arguments import VERSION
+from training.swift.check import check
+from training.swift.given import World
+from training.swift.plugins import Plugins, read_plugins
+
+MOST_BYTES = 2_000_000
+
+
+@dataclass(frozen=True)
+class Checked:
+    """job: None where the file is no job. lines: the line of each key, as in `infra.written.read_yaml`."""
+
+    file: Path
+    job: Job | None
+    findings: tuple[Finding, ...]
+    lines: Mapping[str, int]
+
+
+def check_file(file: Path, offer: Offer | None = None) -> Checked:
+    """offer: the fleet that will run it; without one, nothing that needs the number of its GPUs is checked.
+
+    Never raises for what the file holds: a file that can't be read, or is no YAML, is one finding.
+    """
+    try:
+        data, lines = read_yaml(file)
+    except BadInput as error:
+        return Checked(file, None, (Finding("error", error.where, error.what, error.do),), {})
+    job, wrong = problems(Job, data)
+    found = [Finding("error", one.key, one.what, one.do) for one in wrong]
+    plugins = Plugins()
+    if job:
+        placed = place(job, file.parent)
+        found += [*placed.findings, *_pinned(job)]
+        plugins, said = read_plugins(_plugin_files(job, file.parent))
+        found += said
+    found += _arguments(data, job, offer, plugins)
+    return Checked(file, job, tuple(found), lines)
+
+
+def checked_plan(file: Path, offer: Offer) -> tuple[Plan, Mapping[str, int]]:
+    """The plan of a job file without errors, with what else was found; else BadInput with a line for each error."""
+    from dataclasses import replace
+
+    checked = check_file(file, offer)
+    refuse(checked.findings, file, checked.lines)
+    assert checked.job, "a file that is no job has an error"
+    plan = make_plan(checked.job, file.resolve(), offer, lines=checked.lines)
+    return replace(plan, findings=checked.findings), checked.lines
+
+
+def world_of(job: Job, offer: Offer) -> World:
+    if not job.distributed:
+        return World(1, 1, offer.gpus_per_node)
+    return World(offer.nodes, job.nproc_per_node or max(1, offer.gpus_per_node), offer.gpus_per_node)
+
+
+def _arguments(data: Mapping[str, Any], job: Job | None, offer: Offer | None, plugins: Plugins) -> list[Finding]:
+    """Of the arguments, also in a file that is no job yet: as long as it says whose they are."""
+    trainer, command, args = data.get("trainer", "swift"), data.get("command"), data.get("args", {})
+    if not isinstance(trainer, str) or command not in COMMANDS.get(trainer, ()) or not isinstance(args, dict):
+        return []
+    if job:
+        world = world_of(job, offer) if offer else None
+        version = job.ms_swift or VERSION
+        return check(f"{trainer} {command}", args, version=version, world=world, env=job.env, plugins=plugins)
+    return check(f"{trainer} {command}", {name: value for name, value in args.items() if value is not None})
+
+
+def _pinned(job: Job) -> list[Finding]:
+    if job.ms_swift in (None, VERSION):
+        return []
+    do = f"ms_swift: {VERSION}, or change scripts/swift-requirements.in and run scripts/lock"
+    return [Finding("warning", "ms_swift", f"the nodes get ms-swift {VERSION}, not {job.ms_swift}", do)]
+
+
+def _plugin_files(job: Job, folder: Path) -> dict[str, bytes]:
+    """The plugins that are here, by the names that the job gives them."""
+    named = [*job.plugins]
+    for argument in ("external_plugins", "custom_register_path"):
+        value = job.args.get(argument, [])
+        named += [str(one) for one in (value if isinstance(value, list) else [value])]
+    found = {}
+    for name in named:
+        path = folder / Path(name).expanduser()
+        if path.is_file() and path.stat().st_size <= MOST_BYTES:
+            found[name] = path.read_bytes()
+    return found
