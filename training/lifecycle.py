@@ -249,6 +249,7 @@ def _failed(outcome: Outcome, line: Line, fleet: Fleet) -> FleetError:
         return Interrupted(f"{line.request.run_id} was stopped at step {outcome.step}", do=_after_the_end(line, fleet))
     cause = outcome.cause
     said = f"{cause.text} (logs/rank-{cause.rank}.log:{cause.line})" if cause else outcome.why
+    said = "\n  ".join([said, *(cause.advice() if cause else ())])
     return TrainingFailed(f"{rank}{said}", where=str(line.folder), do=_after_the_end(line, fleet))
 
 

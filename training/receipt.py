@@ -179,7 +179,8 @@ def lines(receipt: Receipt) -> list[str]:
     out.append(f"{'time':17}{' · '.join(shares)}")
     cause = receipt.outcome.cause if receipt.outcome else None
     if cause:
-        out.append(f"{'cause':17}rank {cause.rank}: {cause.text} (logs/rank-{cause.rank}.log:{cause.line})")
+        out.append(f"{'failed':17}rank {cause.rank}: {cause.text} (logs/rank-{cause.rank}.log:{cause.line})")
+        out += [f"{name:17}{said}" for name, said in (one.split(": ", 1) for one in cause.advice())]
     if receipt.kept:
         out.append(f"{'kept':17}{receipt.kept}   {receipt.files} files, {size(receipt.bytes)}, sums ok")
     if receipt.left_up:

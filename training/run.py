@@ -164,11 +164,21 @@ class Note:
 
 @dataclass(frozen=True)
 class Cause:
-    """The first line that says why, in a rank's log."""
+    """The first line that says why, in a rank's log.
+
+    rule, reason, fix: of `training.swift.diagnose`, where it knows the line; else "".
+    """
 
     rank: int
     line: int
     text: str
+    rule: str = ""
+    reason: str = ""
+    fix: str = ""
+
+    def advice(self) -> list[str]:
+        """What is known of it, for people: why, and what to change."""
+        return [f"cause: {self.reason} ({self.rule})", f"do: {self.fix}"] if self.rule else []
 
 
 @dataclass(frozen=True)

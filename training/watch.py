@@ -7,7 +7,7 @@ here to `<folder>/logs/rank-<k>.log`, so a watcher that takes over from a killed
 from __future__ import annotations
 
 import time
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, wait
 from pathlib import Path, PurePosixPath
 
@@ -15,6 +15,7 @@ from training.following import Ask, Rank, resumed, took, utc
 from training.launch import stop
 from training.remote import Machines, settled
 from training.run import Cause, Checkpoint, Event, Note, Outcome, Run, World
+from training.swift.diagnose import OTHER, diagnose
 from training.verdict import Verdict, decide
 
 #: After the first rank has failed: long enough for the others to fail by themselves and say how.
@@ -109,7 +110,6 @@ def outcome(run: Run, ranks: list[Rank], verdict: Verdict) -> Outcome:
     """The end of a run in one value. The rank that reports the loss is 0, or megatron's last."""
     main = max(ranks, key=lambda one: (one.said.step, -one.facts.rank)).said
     first = next((one for one in ranks if one.facts.rank == verdict.first_rank), None)
-    why = first.said.why() if first and verdict.state == "failed" else None
     ended = [one.facts.ended_at for one in ranks if one.facts.ended_at]
     checkpoints = next((one.said.checkpoints for one in ranks if one.said.checkpoints), [])
     at = utc(time.time())
@@ -120,7 +120,7 @@ def outcome(run: Run, ranks: list[Rank], verdict: Verdict) -> Outcome:
         ended_at=utc(max(ended)) if ended else at,
         exit_codes={one.facts.rank: one.facts.exit_code for one in ranks},
         first_failed_rank=verdict.first_rank,
-        cause=Cause(first.facts.rank, *why) if first and why else None,
+        cause=_cause(ranks, first) if first and verdict.state == "failed" else None,
         why=verdict.why,
         world_size=next((one.said.world_size for one in ranks if one.said.world_size), None),
         step=main.step,
@@ -132,6 +132,17 @@ def outcome(run: Run, ranks: list[Rank], verdict: Verdict) -> Outcome:
         best_checkpoint=next((o.said.best_checkpoint for o in ranks if o.said.best_checkpoint), ""),
         run_dir=next((o.said.run_dir for o in ranks if o.said.run_dir), ""),
     )
+
+
+def _cause(ranks: Sequence[Rank], first: Rank) -> Cause | None:
+    """What the logs say of it: the first failed rank's own cause, or another's where that rank only felt its end."""
+    found = [one for one in diagnose([one.log for one in ranks]) if one.kind != "symptom"]
+    known = next((one for one in found if one.rank == first.facts.rank), found[0] if found else None)
+    if known and known.rank is not None:
+        rule = (known.rule, known.cause, known.fix) if known.rule != OTHER else ()
+        return Cause(known.rank, known.line, known.text, *rule)
+    why = first.said.why()
+    return Cause(first.facts.rank, *why) if why else None
 
 
 def _end_the_rest(machines: Machines, run: Run, ranks: list[Rank], grace_s: int) -> Generator[Event, None, bool]:

@@ -185,6 +185,7 @@ def test_the_rank_that_failed_first_is_named_with_its_line_and_the_rest_is_stopp
     _, outcome = followed(machines, run, tmp_path)
     assert (outcome.state, outcome.first_failed_rank) == ("failed", 1)
     assert outcome.cause is not None and "CUDA out of memory" in outcome.cause.text
+    assert (outcome.cause.rank, outcome.cause.rule) == (1, "TROUBLE-19") and "max_length" in outcome.cause.fix
     log = (tmp_path / "logs/rank-1.log").read_text().split("\n")
     assert outcome.cause.text in log[outcome.cause.line - 1]
     assert outcome.exit_codes[0] != 0 and left(hosts, run) == []

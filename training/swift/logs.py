@@ -30,7 +30,7 @@ _RAISED = re.compile(
 _ARGPARSE = re.compile(r"^\S+\.py: error: .+")
 _SIGNAL = re.compile(r"Signal \d+ \(SIG\w+\) received by PID \d+")
 #: Follows the traceback of a data row that was dropped: the run goes on (swift/dataset/preprocessor/core.py).
-_ROW_DROPPED = "There are errors in the dataset, the data will be deleted"
+ROW_DROPPED = "There are errors in the dataset, the data will be deleted"
 
 #: What torchrun says of a child is a frame around the cause, never the cause.
 _FRAMES = ("ChildFailedError", "SignalException")
@@ -107,7 +107,7 @@ def read_line(text: str) -> list[Saying]:
         return [KeptLine(found[1], found[2])] if found[2] != "None" else []
     if text.startswith("[INFO:swift] output_dir") and (found := _RUN_DIR.search(text)):
         return [RunDirLine(found[1])]
-    if error := _error(text.rstrip()):
+    if error := read_error(text.rstrip()):
         return [error]
     return []
 
@@ -141,7 +141,8 @@ def _number(line: str, key: str) -> float | None:
     return float(found[1]) if found else None
 
 
-def _error(text: str) -> ErrorLine | None:
+def read_error(text: str) -> ErrorLine | None:
+    """What a line without its line end says of an error, if it does."""
     if _ARGPARSE.match(text):
         return ErrorLine(text, secondary=False)
     if found := _SIGNAL.search(text):
@@ -205,7 +206,7 @@ class LogState:
             self._note(number, one)
         if not said and (ended := _END.search(text)):
             self.step, self.max_steps = int(ended[1]), int(ended[2])
-        if _ROW_DROPPED in text:
+        if ROW_DROPPED in text:
             self.cause = None
         return said
 

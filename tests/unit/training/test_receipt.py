@@ -20,6 +20,7 @@ MONEY = Money(110.17, "AWS Price List, us-east-1, 2026-07-20", 440.68, 0.5, {"in
 OUTCOME = Outcome(
     AT, "succeeded", AT, AT, {0: 0, 1: 0}, world_size=16, step=100, max_steps=100, first_loss=6.512, last_loss=1.25
 )
+CAUSE = Cause(1, 733, "CUDA out of memory", "TROUBLE-19", "GPU memory runs out", "max_length lower")
 RECEIPT = Receipt(
     request=REQUEST,
     outcome=OUTCOME,
@@ -58,6 +59,7 @@ VARIANTS = {
         proof=(),
     ),
     "no_price": replace(RECEIPT, money=Money(None, "", None, 0.5, {})),
+    "failed": replace(RECEIPT, outcome=replace(OUTCOME, state="failed", step=37, cause=CAUSE)),
     "never_trained": replace(RECEIPT, outcome=None, kept="", stages={"up": 3.0}),
 }
 
