@@ -12,7 +12,10 @@ import yaml
 
 @dataclass(frozen=True)
 class InstanceType:
-    """gpu_memory_gib is of one GPU; usd_per_hour is On-Demand, None where no list price is known."""
+    """gpu_memory_gib is of one GPU; efa: the most EFA interfaces that it can have.
+
+    usd_per_hour is On-Demand, None where no list price is known.
+    """
 
     name: str
     gpus: int
@@ -21,6 +24,7 @@ class InstanceType:
     vcpus: int
     memory_gib: int
     network_cards: int
+    efa: int = 0
     usd_per_hour: float | None = None
 
 

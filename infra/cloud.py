@@ -6,6 +6,8 @@ import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 from infra.errors import BadInput, CloudRefused
@@ -74,9 +76,15 @@ class Cloud:
                 raise refused(error) from error
         return self._clients[service]
 
+    def now(self) -> datetime:
+        """AWS's clock, UTC: deadlines are kept there, and this machine's may be wrong. CloudRefused if not told."""
+        with translated():
+            said = self.client("sts").get_caller_identity()["ResponseMetadata"]["HTTPHeaders"]
+        return parsedate_to_datetime(said["date"]).astimezone(UTC)
+
 
 def cloud_of(config: Mapping[str, Any], source: str) -> Cloud:
-    """From the `aws:` keys of a stack file."""
+    """From the `aws:` keys of a stack file, or as the engine hands them to a program: what is no text as JSON."""
     region = config.get("aws:region")
     if not region:
         raise BadInput("aws:region is missing", where=source, do="Add it, such as aws:region: us-east-1.")

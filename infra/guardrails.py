@@ -24,9 +24,11 @@ TERMINATE = "arn:aws:scheduler:::aws-sdk:ec2:terminateInstances"
 
 @dataclass
 class GuardrailsArgs:
-    """lifetime: counted from the first up; instances: whom to terminate; stack: whose tag the right is bound to."""
+    """ends_at: UTC, counted from the first up, GRACE after the leases; instance_ids: whom to terminate; stack: whose
+    tag the right is bound to.
+    """
 
-    lifetime: timedelta
+    ends_at: datetime
     instance_ids: Sequence[pulumi.Input[str]]
     stack: str
     tags: Mapping[str, str]
@@ -53,7 +55,7 @@ class Guardrails(pulumi.ComponentResource):
             "end",
             name=schedule_name(args.stack),
             description=f"terminates what is left of {name}",
-            schedule_expression=at(datetime.now(UTC) + args.lifetime + GRACE),
+            schedule_expression=at(args.ends_at),
             schedule_expression_timezone="UTC",
             flexible_time_window={"mode": "OFF"},
             action_after_completion="DELETE",

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import urllib.error
-import urllib.request
 from pathlib import Path
 
 import pulumi
@@ -12,13 +10,16 @@ from pulumi.runtime import config as engine_config
 
 from infra.access import Access, AccessArgs, public_key
 from infra.budget import capped, within_budget
-from infra.cloud import cloud_of
+from infra.capacity import Capacity, capacity_args
+from infra.cloud import Cloud, cloud_of
 from infra.cost import priced
-from infra.errors import CloudRefused, FleetError
-from infra.guardrails import STACK_TAG, Guardrails, GuardrailsArgs
+from infra.errors import FleetError
+from infra.guardrails import GRACE, STACK_TAG, Guardrails, GuardrailsArgs
 from infra.network import Network, NetworkArgs
 from infra.nodes import Nodes, NodesArgs, fleet_name
+from infra.place import Place
 from infra.settings import StackConfig, from_pulumi
+from infra.site import Site, config_at, survey
 from infra.storage import Storage, StorageArgs
 from infra.userdata import user_data
 
@@ -27,35 +28,45 @@ ROOT = Path(__file__).resolve().parent.parent
 IMAGE = "/aws/service/deeplearning/ami/x86_64/base-oss-nvidia-driver-gpu-amazon-linux-2023/latest/ami-id"
 
 
-def program(root: Path, budget: float | None = None) -> None:
+def program(root: Path, place: Place | None = None, budget: float | None = None) -> None:
     """The fleet of the stack that the engine runs; `root` is the folder of Pulumi.yaml.
 
+    place: where to make it; by default where it runs, else the first choice of the stack file.
     budget: USD of the run that the fleet is made for, where it has one beside the stack's.
     """
+    stack = pulumi.get_stack()
     try:
-        _fleet(root, budget)
+        values = engine_config.CONFIG.get()
+        source = f"stacks/Pulumi.{stack}.yaml"
+        config, cloud = capped(from_pulumi(values, source=source), budget), cloud_of(values, source)
+        site = survey(cloud, config, stack, place)
+        fleet_program(root, stack, _within_budget(config, site, cloud), site)
     except FleetError as error:
         # One line for the person: of a RunError the engine shows the text alone, of others a traceback.
         raise pulumi.RunError(str(error)) from error
 
 
-def _fleet(root: Path, budget: float | None) -> None:
-    stack = pulumi.get_stack()
-    asked = from_pulumi(engine_config.CONFIG.get(), source=f"stacks/Pulumi.{stack}.yaml")
-    config = _within_budget(capped(asked, budget))
+def fleet_program(root: Path, stack: str, config: StackConfig, site: Site) -> None:
+    """Every resource of the fleet, decided from values alone."""
     name = fleet_name(stack)
     tags = {STACK_TAG: stack}
 
+    ends_at = site.now + config.lifetime + GRACE
+    capacity = Capacity(name, capacity_args(config, site.place, tags, ends_at))
     access = Access(name, AccessArgs(public_key=public_key(root, stack), tags=tags))
+    one_way_in = config.public_addresses and len(site.interfaces) > 1
     network = Network(
         name,
         NetworkArgs(
             vpc_cidr=config.vpc_cidr,
-            zone=config.zone or _first_zone(config.instance_type),
-            zone_is_given=config.zone is not None,
-            operator_cidr=config.operator_cidr or _own_address(),
+            zone=site.place.zone,
+            operator_cidr=site.operator_cidr,
             ssh_port=config.ssh_port,
+            subnet=site.subnet,
+            security_group_id=config.security_group_id,
+            one_way_in=one_way_in,
             tags=tags,
+            after=capacity.ready,
         ),
     )
     storage = None
@@ -75,7 +86,7 @@ def _fleet(root: Path, budget: float | None) -> None:
         NodesArgs(
             count=config.nodes,
             lifetime=config.lifetime,
-            instance_type=config.instance_type,
+            instance_type=site.place.instance_type,
             ami=config.ami or aws.ssm.get_parameter_output(name=IMAGE).insecure_value,
             ami_is_given=config.ami is not None,
             subnet_id=network.subnet_id,
@@ -85,6 +96,9 @@ def _fleet(root: Path, budget: float | None) -> None:
             user_data=_user_data(config, storage),
             root_volume_gib=config.root_volume_gib,
             public_addresses=config.public_addresses,
+            interfaces=site.interfaces,
+            launch=capacity.launch,
+            one_way_in=one_way_in,
             tags=tags,
             after=[*network.ready, *(storage.ready if storage else [])],
         ),
@@ -92,7 +106,7 @@ def _fleet(root: Path, budget: float | None) -> None:
     guardrails = Guardrails(
         name,
         GuardrailsArgs(
-            lifetime=config.lifetime,
+            ends_at=ends_at,
             instance_ids=[node.id for node in nodes.instances],
             stack=stack,
             tags=tags,
@@ -111,7 +125,7 @@ def _fleet(root: Path, budget: float | None) -> None:
                 "rank": rank,
                 "id": node.id,
                 "privateAddress": node.private_ip,
-                "publicAddress": node.public_ip,
+                "publicAddress": nodes.public_addresses[rank],
                 "zone": node.availability_zone,
                 "instanceType": node.instance_type,
             }
@@ -120,12 +134,12 @@ def _fleet(root: Path, budget: float | None) -> None:
     )
 
 
-def _within_budget(config: StackConfig) -> StackConfig:
-    """The stack as its money allows it; AWS is asked for prices only where money was limited."""
+def _within_budget(config: StackConfig, site: Site, cloud: Cloud) -> StackConfig:
+    """The stack as its money allows it there; AWS is asked for prices only where money was limited."""
     if config.budget is None and config.max_usd_per_hour is None:
         return config
-    cloud = cloud_of(engine_config.CONFIG.get(), source=f"stacks/Pulumi.{pulumi.get_stack()}.yaml")
-    return within_budget(config, priced(config, cloud))
+    there = config_at(config, site.place)
+    return within_budget(there, priced(there, cloud))
 
 
 def _user_data(config: StackConfig, storage: Storage | None) -> pulumi.Output[str]:
@@ -144,29 +158,3 @@ def _user_data(config: StackConfig, storage: Storage | None) -> pulumi.Output[st
             scripts=ROOT / "scripts",
         )
     )
-
-
-def _first_zone(instance_type: str) -> str:
-    """The first zone, by name, where AWS offers the type at all (not: where it has one free)."""
-    offers = aws.ec2.get_instance_type_offerings(
-        location_type="availability-zone",
-        filters=[{"name": "instance-type", "values": [instance_type]}],
-    )
-    if not offers.locations:
-        raise CloudRefused(
-            f"{instance_type} is not offered in {aws.get_region().region}",
-            do="Choose another type or aws:region.",
-        )
-    return min(offers.locations)
-
-
-def _own_address() -> str:
-    """The operator's public address, as AWS sees it."""
-    try:
-        with urllib.request.urlopen("https://checkip.amazonaws.com", timeout=10) as answer:
-            return f"{answer.read().decode().strip()}/32"
-    except (urllib.error.URLError, TimeoutError) as error:
-        raise CloudRefused(
-            f"this machine's public address can't be found: {error}",
-            do="Set swift-fleet:operatorCidr, such as 203.0.113.7/32.",
-        ) from error

@@ -12,9 +12,18 @@ import re
 from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    field_validator,
+    model_validator,
+)
 from pydantic.alias_generators import to_camel
 
 from infra.catalog import catalog
@@ -49,18 +58,49 @@ def show_duration(span: timedelta) -> str:
 Duration = Annotated[timedelta, BeforeValidator(parse_duration), PlainSerializer(show_duration)]
 
 
+def _known_type(value: str) -> str:
+    types = catalog().types
+    if value not in types:
+        guess = nearest(value, types)
+        raise ValueError(f"is no instance type of the catalog{f'. Did you mean {guess}?' if guess else ''}")
+    return value
+
+
+InstanceTypeName = Annotated[str, AfterValidator(_known_type)]
+
+
+class Candidates(BaseModel):
+    """Where else the whole fleet may go when AWS has no room: types x zones, cheapest first.
+
+    instance_types: beside `instanceType`, with as many GPUs a node. zones: none means each that offers the type.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=to_camel)
+
+    instance_types: tuple[InstanceTypeName, ...] = ()
+    zones: tuple[str, ...] = ()
+
+
 class StackConfig(BaseModel):
     """The fleet of one stack. Keys stand in the stack file in camelCase under `swift-fleet:`.
 
     nodes: machines; one NODE_RANK each.
     instance_type: of every node; one that `infra/catalog.yaml` knows.
+    capacity: on-demand (several nodes: a targeted reservation for all of them first), spot, or what you have already
+        bought: reservation, capacity-block.
+    capacity_reservation_id: "cr-..." of the last two; it tells the zone.
+    candidates: further types and zones that `fleet up` tries, cheapest first, when AWS has no room.
+    efa: EFA interfaces and a cluster placement group; by default for several nodes of a type that has them.
     lifetime: after which each node ends itself, counted from its first boot. The lease.
     budget: USD, boot included; the fleet ends when it is spent, or at the end of `lifetime` if that comes first.
     max_usd_per_hour: a fleet that costs more an hour is refused.
     idle_minutes: after which a node that does nothing ends itself; 0 for never. See docs/guardrails.md.
     zone: availability zone of the fleet; by default the first that offers the type.
     vpc_cidr: of the stack's own network.
+    subnet_id: an existing one to use, with its VPC.
+    security_group_id: an existing one to use; rules are neither added nor checked.
     operator_cidr: who may open SSH; by default this machine's own public address.
+    ssh_from_anywhere: allows operatorCidr 0.0.0.0/0.
     public_addresses: whether nodes get one. Without, the operator must be in the VPC or a network joined to it.
     ssh_user, ssh_port: as the image has them.
     ami: image id; by default AWS's Deep Learning base image for Amazon Linux 2023, of the day of the first up.
@@ -71,14 +111,21 @@ class StackConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=to_camel)
 
     nodes: Annotated[int, Field(ge=1, le=256)] = 1
-    instance_type: str
+    instance_type: InstanceTypeName
+    capacity: Literal["on-demand", "spot", "reservation", "capacity-block"] = "on-demand"
+    capacity_reservation_id: Annotated[str, Field(pattern=r"^cr-[0-9a-f]{8,17}$")] | None = None
+    candidates: Candidates = Candidates()
+    efa: bool | None = None
     lifetime: Duration = timedelta(hours=4)
     budget: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
     max_usd_per_hour: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
     idle_minutes: Annotated[int, Field(ge=0, le=720)] = 60
     zone: str | None = None
     vpc_cidr: str = "10.77.0.0/16"
+    subnet_id: Annotated[str, Field(pattern=r"^subnet-[0-9a-f]{8,17}$")] | None = None
+    security_group_id: Annotated[str, Field(pattern=r"^sg-[0-9a-f]{8,17}$")] | None = None
     operator_cidr: str | None = None
+    ssh_from_anywhere: bool = False
     public_addresses: bool = True
     ssh_user: str = "ec2-user"
     ssh_port: Annotated[int, Field(ge=1, le=65535)] = 22
@@ -86,15 +133,6 @@ class StackConfig(BaseModel):
     root_volume_gib: Annotated[int, Field(ge=30, le=16384)] = 200
     shared_files: bool = True
     shared_path: str = "~/shared"
-
-    @field_validator("instance_type")
-    @classmethod
-    def _known_type(cls, value: str) -> str:
-        types = catalog().types
-        if value not in types:
-            guess = nearest(value, types)
-            raise ValueError(f"is no instance type of the catalog{f'. Did you mean {guess}?' if guess else ''}")
-        return value
 
     @field_validator("lifetime")
     @classmethod
@@ -128,18 +166,82 @@ class StackConfig(BaseModel):
             raise ValueError("must be a /16 to /24")
         return value
 
-    @field_validator("operator_cidr")
-    @classmethod
-    def _not_the_world(cls, value: str | None) -> str | None:
-        if value is not None and ipaddress.IPv4Network(value).prefixlen == 0:
-            raise ValueError("opens SSH to the whole internet: give your own network, such as 203.0.113.7/32")
-        return value
+    @model_validator(mode="after")
+    def _not_the_world(self) -> StackConfig:
+        if (
+            self.operator_cidr
+            and ipaddress.IPv4Network(self.operator_cidr).prefixlen == 0
+            and not self.ssh_from_anywhere
+        ):
+            raise ValueError(
+                "operatorCidr opens SSH to the whole internet: give your own network, such as 203.0.113.7/32, "
+                "or ask for it by sshFromAnywhere: true"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _capacity_is_of_one_kind(self) -> StackConfig:
+        bought = self.capacity in ("reservation", "capacity-block")
+        if bought and not self.capacity_reservation_id:
+            raise ValueError(f"capacity: {self.capacity} needs capacityReservationId, such as cr-0123456789abcdef0")
+        if self.capacity_reservation_id and not bought:
+            raise ValueError(
+                f"capacityReservationId belongs to capacity: reservation or capacity-block, not {self.capacity}"
+            )
+        if bought and (self.candidates.instance_types or self.candidates.zones or self.zone):
+            raise ValueError("a reservation has one type and one zone: leave out zone and candidates")
+        return self
+
+    @model_validator(mode="after")
+    def _candidates_are_alike(self) -> StackConfig:
+        if self.zone and self.candidates.zones:
+            raise ValueError("zone fixes the zone, candidates.zones offers several: leave one out")
+        known = catalog().types
+        gpus = known[self.instance_type].gpus
+        for name in self.candidates.instance_types:
+            if known[name].gpus != gpus:
+                raise ValueError(
+                    f"candidates.instanceTypes: {name} has {known[name].gpus} GPUs, {self.instance_type} has {gpus}: "
+                    "a job is laid out for one number of GPUs a node"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _efa_is_there(self) -> StackConfig:
+        if self.efa:
+            bare = [name for name in self.instance_types if not catalog().types[name].efa]
+            if bare:
+                raise ValueError(f"efa: {', '.join(bare)} has no EFA; leave efa out, or choose a type that has")
+        return self
+
+    @model_validator(mode="after")
+    def _network_is_whole(self) -> StackConfig:
+        if self.security_group_id and not self.subnet_id:
+            raise ValueError("securityGroupId belongs to an existing VPC: give subnetId too")
+        if self.subnet_id and (self.zone or self.candidates.zones):
+            raise ValueError("subnetId fixes the zone: leave out zone and candidates.zones")
+        cards = max(catalog().types[name].network_cards for name in self.instance_types)
+        if self.operator_cidr == "0.0.0.0/0" and self.public_addresses and self.wants_efa and cards > 1:
+            raise ValueError("operatorCidr must be your own network where nodes have several network cards")
+        return self
 
     @model_validator(mode="after")
     def _root_holds_the_image(self) -> StackConfig:
         if self.ami is None and self.root_volume_gib < IMAGE_GIB:
             raise ValueError(f"rootVolumeGib must be at least {IMAGE_GIB}: the Deep Learning image is that large")
         return self
+
+    @property
+    def instance_types(self) -> tuple[str, ...]:
+        """All that the fleet may be made of, the wanted one first."""
+        return tuple(dict.fromkeys((self.instance_type, *self.candidates.instance_types)))
+
+    @property
+    def wants_efa(self) -> bool:
+        """Asked for, or, unasked, of use: several nodes of types that all have it."""
+        if self.efa is not None:
+            return self.efa
+        return self.nodes > 1 and all(catalog().types[name].efa for name in self.instance_types)
 
 
 def from_pulumi(config: Mapping[str, Any], source: str) -> StackConfig:

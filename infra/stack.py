@@ -19,6 +19,7 @@ from infra import engine, sweep
 from infra.cloud import Cloud, cloud_of
 from infra.errors import BadInput, CloudRefused, FleetError, Interrupted
 from infra.outputs import Outputs, parse_outputs
+from infra.place import Attempt, Place, no_room
 from infra.settings import PROJECT, load_stack, stack_file
 
 if TYPE_CHECKING:
@@ -77,6 +78,9 @@ class FleetStack:
         self.config, rest = load_stack(root, name)
         self.cloud: Cloud = cloud_of(rest, source=str(stack_file(root, name)))
         self._opened: automation.Stack | None = None
+        self._place: Place | None = None
+        #: The places that had no room, in the order in which the last `up` asked for them.
+        self.walk: list[Attempt] = []
 
     def preview(self, on_change: OnChange = _ignore) -> dict[str, int]:
         """How many resources an `up` would create, update, replace, delete or leave: {"create": 24}."""
@@ -86,9 +90,33 @@ class FleetStack:
     def up(self, on_change: OnChange = _ignore) -> Outputs:
         """Creates or updates the fleet. What an interrupted `up` left behind is repaired first.
 
-        Raises CloudRefused with AWS's own words; what was created by then is recorded and ends by `destroy`.
+        A fleet that isn't there yet goes where AWS has room for all of it: each place in turn, cheapest first, the
+        one before ended whole.
+
+        Raises CloudRefused with AWS's own words; what was created by then is recorded and ends by `destroy`. Where no
+        place had room nothing is left.
         """
         refresh = self._repair(on_change) or self._renew(on_change)
+        self.walk = []
+        places = self._places()
+        for place in places:
+            self._place = place
+            if len(places) > 1:
+                on_change(Change("try", "infra:Place", str(place), "started"))
+            try:
+                return self._up(on_change, refresh)
+            except CloudRefused as error:
+                code = no_room(error.what)
+                if place is None or code is None:
+                    raise
+                self.walk.append(Attempt(place, code))
+                on_change(Change("try", "infra:Place", str(place), "failed", code))
+                self.destroy(on_change)
+                if place is places[-1]:
+                    raise self._nowhere(error) from error
+        raise AssertionError("there is always a place to try")
+
+    def _up(self, on_change: OnChange, refresh: bool) -> Outputs:
         parallel = max(16, self.config.nodes + 8)
         result = self._run(
             lambda stack: stack.up(
@@ -96,6 +124,21 @@ class FleetStack:
             )
         )
         return parse_outputs({key: value.value for key, value in result.outputs.items()})
+
+    def _places(self) -> tuple[Place | None, ...]:
+        """Where to try in turn; (None,) leaves it to the program: the fleet is up, or its room is bought already."""
+        from infra.site import choices, subnet_of
+
+        if self.config.capacity_reservation_id or sweep.live(self.cloud, self.name):
+            return (None,)
+        return choices(self.cloud, self.config, subnet_of(self.cloud, self.config))
+
+    def _nowhere(self, last: CloudRefused) -> CloudRefused:
+        """One place: AWS's own words; several: what each of them answered."""
+        do = "Nothing is left of it. Try later, or give swift-fleet:candidates more types or zones."
+        if len(self.walk) == 1:
+            return CloudRefused(last.what, where=last.where, do=do)
+        return CloudRefused("; ".join(map(str, self.walk)), where=f"stack {self.name}", do=do)
 
     def outputs(self) -> Outputs | None:
         """The fleet that is up, or None. Nothing is asked of AWS."""
@@ -250,7 +293,7 @@ class FleetStack:
             self._opened = choose(
                 stack_name=self.name,
                 project_name=PROJECT,
-                program=lambda: program(self.root, self.budget),
+                program=lambda: program(self.root, self._place, self.budget),
                 opts=options,
             )
         return self._opened

@@ -27,11 +27,12 @@ class Thing:
 
 @dataclass(frozen=True)
 class Node:
-    """A machine that bills: its state, type, when AWS launched it (UTC), and what its tag says of how long it lives."""
+    """A machine that bills: its state, type and zone, when AWS launched it (UTC), how long its tag says it lives."""
 
     id: str
     state: str
     instance_type: str
+    zone: str
     launched_at: datetime
     lifetime: timedelta | None = None
 
@@ -105,7 +106,14 @@ def _live(cloud: Cloud, stack: str) -> Iterator[Node]:
             launched_at = one["LaunchTime"].astimezone(UTC)
             tags = {tag["Key"]: tag["Value"] for tag in one.get("Tags", [])}
             lifetime = tagged_lifetime(tags.get(LIFETIME_TAG, ""))
-            yield Node(one["InstanceId"], one["State"]["Name"], one["InstanceType"], launched_at, lifetime)
+            yield Node(
+                one["InstanceId"],
+                one["State"]["Name"],
+                one["InstanceType"],
+                one["Placement"]["AvailabilityZone"],
+                launched_at,
+                lifetime,
+            )
 
 
 def tagged_lifetime(text: str) -> timedelta | None:

@@ -114,7 +114,8 @@ def _sentence(problem: Problem, file: Path, lines: Mapping[str, int], prefix: st
     key = problem.key
     line = lines.get(prefix + key) or lines.get(prefix + key.split(".")[0])
     where = f"{file}:{line}" if line else str(file)
-    return f"{where}  {prefix}{key}  {problem.what}. {problem.do}".rstrip()
+    named = f"{prefix}{key}  " if key else ""  # none: it is about several keys at once
+    return f"{where}  {named}{problem.what}. {problem.do}".rstrip()
 
 
 def _problem(model: type[BaseModel], problem: Any) -> Problem:

@@ -308,7 +308,9 @@ class _Counter:
         self.done: Counter[str] = Counter()
 
     def on_change(self, change: Change) -> None:
-        if change.op in ("terminate", "sweep", "repair"):
+        if change.op == "try":
+            self.say(f"{change.name}: {change.message}" if change.message else f"trying {change.name}")
+        elif change.op in ("terminate", "sweep", "repair"):
             self.say(f"{change.op} {change.name} {change.message}".strip())
         elif change.op in self.VERBS and change.state == "done" and change.of_aws:
             self.done[change.op] += 1

@@ -57,11 +57,6 @@ def test_a_stack_that_names_its_type_alone_gets_the_defaults(tmp_path: Path) -> 
             "(given: 5).",
         ),
         (
-            "operatorCidr: 0.0.0.0/0",
-            "swift-fleet:operatorCidr  opens SSH to the whole internet: give your own network, such as "
-            "203.0.113.7/32 (given: '0.0.0.0/0').",
-        ),
-        (
             "operatorCidr: 203.0.113.7/24",
             "swift-fleet:operatorCidr  is no IPv4 network: 203.0.113.7/24 has host bits set (given: '203.0.113.7/24').",
         ),
@@ -134,15 +129,28 @@ FIELDS: dict[str, Any] = {
     "rootVolumeGib": 100,
     "sharedFiles": False,
     "sharedPath": "/mnt/shared",
+    "efa": False,
+    "candidates": {"instanceTypes": ["g6.2xlarge"]},
+}
+#: What doesn't go together with those.
+OTHERS: dict[str, Any] = {
+    "instanceType": "g6.xlarge",
+    "capacity": "reservation",
+    "capacityReservationId": "cr-0123456789abcdef0",
+    "subnetId": "subnet-0123456789abcdef0",
+    "securityGroupId": "sg-0123456789abcdef0",
+    "operatorCidr": "0.0.0.0/0",
+    "sshFromAnywhere": True,
 }
 
 
-def test_the_engine_and_the_command_read_the_same_stack_alike(tmp_path: Path) -> None:
-    project(tmp_path, *(f"{key}: {json.dumps(value)}" for key, value in FIELDS.items()))
+@pytest.mark.parametrize("fields", [FIELDS, OTHERS])
+def test_the_engine_and_the_command_read_the_same_stack_alike(tmp_path: Path, fields: dict[str, Any]) -> None:
+    project(tmp_path, *(f"{key}: {json.dumps(value)}" for key, value in fields.items()))
     by_command, _ = load_stack(tmp_path, "dev")
-    texts = {f"swift-fleet:{k}": v if isinstance(v, str) else json.dumps(v) for k, v in FIELDS.items()}
+    texts = {f"swift-fleet:{k}": v if isinstance(v, str) else json.dumps(v) for k, v in fields.items()}
     assert from_pulumi({**texts, "aws:region": "us-east-1"}, source="x") == by_command
-    assert set(FIELDS) == {field.alias for field in StackConfig.model_fields.values()}
+    assert FIELDS.keys() | OTHERS.keys() == {field.alias for field in StackConfig.model_fields.values()}
 
 
 def test_the_engine_refuses_a_misspelt_key_as_the_command_does() -> None:
@@ -172,3 +180,48 @@ def test_a_duration_that_is_shown_is_read_back(minutes: int) -> None:
 def test_a_config_survives_its_own_json(minutes: int, nodes: int) -> None:
     config = StackConfig(instanceType="g6.xlarge", lifetime=f"{minutes}m", nodes=nodes)
     assert StackConfig.model_validate_json(config.model_dump_json(by_alias=True)) == config
+
+
+@pytest.mark.parametrize(
+    ("lines", "said"),
+    [
+        (("operatorCidr: 0.0.0.0/0",), "operatorCidr opens SSH to the whole internet"),
+        (("efa: true",), "efa: g6.xlarge has no EFA"),
+        (("zone: us-east-1a", 'candidates: {"zones": ["us-east-1b"]}'), "zone fixes the zone"),
+        (('candidates: {"instanceTypes": ["g6.12xlarge"]}',), "g6.12xlarge has 4 GPUs, g6.xlarge has 1"),
+        (('candidates: {"instanceTypes": ["g6.xlarg"]}',), "Did you mean g6.xlarge?"),
+        (('candidates: {"zonez": []}',), "candidates.zonez"),
+        (("capacity: reservation",), "capacity: reservation needs capacityReservationId"),
+        (("capacity: spott",), "Input should be 'on-demand', 'spot', 'reservation' or 'capacity-block'"),
+        (("capacityReservationId: cr-0123456789abcdef0",), "belongs to capacity: reservation or capacity-block"),
+        (
+            ("capacity: reservation", "capacityReservationId: cr-0123456789abcdef0", "zone: us-east-1a"),
+            "a reservation has one type and one zone",
+        ),
+        (("securityGroupId: sg-0123456789abcdef0",), "give subnetId too"),
+        (("subnetId: subnet-0123456789abcdef0", "zone: us-east-1a"), "subnetId fixes the zone"),
+        (("subnetId: vpc-0123456789abcdef0",), "String should match pattern"),
+    ],
+)
+def test_what_does_not_go_together_is_refused_in_one_line(tmp_path: Path, lines: tuple[str, ...], said: str) -> None:
+    told = refusal(tmp_path, "instanceType: g6.xlarge", *lines)
+    assert said in told and "\n" not in told
+
+
+def test_ssh_from_anywhere_must_be_asked_for_by_name(tmp_path: Path) -> None:
+    asked = project(tmp_path, "instanceType: g6.xlarge", "operatorCidr: 0.0.0.0/0", "sshFromAnywhere: true")
+    assert load_stack(asked, "dev")[0].operator_cidr == "0.0.0.0/0"
+
+
+@pytest.mark.parametrize(
+    ("keys", "wants"),
+    [
+        ({"instanceType": "p5.48xlarge"}, False),
+        ({"instanceType": "p5.48xlarge", "nodes": 2}, True),
+        ({"instanceType": "p5.48xlarge", "nodes": 2, "efa": False}, False),
+        ({"instanceType": "p5.48xlarge", "efa": True}, True),
+        ({"instanceType": "g6.xlarge", "nodes": 2}, False),
+    ],
+)
+def test_efa_is_used_where_it_is_of_use(keys: dict[str, Any], wants: bool) -> None:
+    assert StackConfig.model_validate(keys).wants_efa is wants

@@ -9,6 +9,7 @@ from infra.sandbox.provider.resources.groups import EgressRule, IngressRule, Sec
 from infra.sandbox.provider.resources.identity import InstanceProfile, Role, RolePolicy, RolePolicyAttachment
 from infra.sandbox.provider.resources.instance import Instance
 from infra.sandbox.provider.resources.keys import KeyPair
+from infra.sandbox.provider.resources.nat import NatGateway
 from infra.sandbox.provider.resources.network import InternetGateway, Subnet, Vpc
 from infra.sandbox.provider.resources.routes import Route, RouteTable, RouteTableAssociation
 from infra.sandbox.provider.resources.schedule import Schedule
@@ -35,6 +36,7 @@ RESOURCES: dict[str, Resource] = {
         Instance(),
         Eip(),
         EipAssociation(),
+        NatGateway(),
         FileSystem(),
         MountTarget(),
         AccessPoint(),

@@ -1,0 +1,74 @@
+"""Where the whole fleet goes: one instance type in one zone. Pure: which places there are, cheapest first, and which
+of AWS's refusals means "not here" rather than "not at all".
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+
+from infra.settings import StackConfig
+
+#: AWS's code -> what it means for the fleet; each says that another place may still do. EC2 API, error codes.
+NO_ROOM = {
+    "InsufficientInstanceCapacity": "no room for all nodes",
+    "InsufficientCapacity": "no room for all nodes",
+    "InsufficientReservedInstanceCapacity": "no room for all nodes",
+    "ReservationCapacityExceeded": "the reservation has fewer free machines than nodes",
+    "VcpuLimitExceeded": "the account's vCPU quota is too small",
+    "InstanceLimitExceeded": "the account's vCPU quota is too small",
+    "MaxSpotInstanceCountExceeded": "the account's spot quota is too small",
+    "SpotMaxPriceTooLow": "the spot price is above the limit",
+    "Unsupported": "the type is not offered there",
+}
+
+
+@dataclass(frozen=True)
+class Place:
+    instance_type: str
+    zone: str
+
+    def __str__(self) -> str:
+        return f"{self.instance_type} in {self.zone}"
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """A place that was asked for and had no room. code: AWS's own."""
+
+    place: Place
+    code: str
+
+    def __str__(self) -> str:
+        return f"{self.place}: {NO_ROOM[self.code]} ({self.code})"
+
+
+def places(
+    config: StackConfig,
+    offered: Mapping[str, Collection[str]],
+    usd_per_hour: Callable[[Place], float | None],
+) -> tuple[Place, ...]:
+    """Types x zones, cheapest first; of equal price in the order of the stack file, then by zone.
+
+    offered: the zones that offer each type at all. A type whose price isn't known comes last: nothing is guessed.
+    """
+    wanted = config.candidates.zones or ((config.zone,) if config.zone else ())
+    found = [
+        Place(kind, zone)
+        for kind in config.instance_types
+        for zone in (wanted or sorted(offered.get(kind, ())))
+        if zone in offered.get(kind, ())
+    ]
+
+    def price(place: Place) -> float:
+        known = usd_per_hour(place)
+        return float("inf") if known is None else known
+
+    return tuple(sorted(found, key=price))
+
+
+def no_room(said: str) -> str | None:
+    """The code in what AWS said, as the engine hands it on, if it is one of `NO_ROOM`."""
+    words = set(re.findall(r"[A-Za-z]+", said))
+    return next((code for code in NO_ROOM if code in words), None)

@@ -1,0 +1,71 @@
+"""All nodes or none: the walk over places, what it leaves, and room that is bought already."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from project import Done, Project, project_in
+
+NO_ROOM = {"action": "CreateCapacityReservation", "code": "InsufficientInstanceCapacity", "status": 500}
+FEW = {"swift-fleet:sharedFiles": "false", "swift-fleet:candidates": {"zones": ["us-east-1a", "us-east-1b"]}}
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
+    with project_in(tmp_path_factory.mktemp("capacity") / "clone") as project:
+        project.fleet("sandbox", "start").ok()
+        yield project
+
+
+def up(project: Project, **config: object) -> Done:
+    project.stack(change=FEW | {f"swift-fleet:{key}": value for key, value in config.items()})
+    return project.fleet("up", "--yes", "-s", "sandbox")
+
+
+def zones(project: Project) -> list[str]:
+    return [node["zone"] for node in project.fleet("outputs", "-s", "sandbox", "--json").ok().json["nodes"]]
+
+
+def test_the_fleet_goes_whole_where_there_is_room_and_stays_there(project: Project) -> None:
+    project.control("faults", [NO_ROOM | {"match": {"AvailabilityZone": "us-east-1a"}}])
+    done = up(project).ok()
+    assert "m7i.xlarge in us-east-1a: InsufficientInstanceCapacity" in done.all
+    assert zones(project) == ["us-east-1b"] * 2
+    vpcs = (
+        project.cloud().client("ec2").describe_vpcs(Filters=[{"Name": "tag:swift-fleet:stack", "Values": ["sandbox"]}])
+    )
+    assert len(vpcs["Vpcs"]) == 1, "the place before was ended whole"
+    project.control("faults", [])
+    assert "unchanged" in project.pulumi("up", "--yes", "-s", "sandbox", "--expect-no-changes").ok().out
+    project.fleet("down", "-s", "sandbox").ok()
+    assert project.left() == []
+
+
+def test_no_room_anywhere_leaves_nothing_and_says_what_each_place_answered(project: Project) -> None:
+    project.control("faults", [NO_ROOM])
+    done = up(project)
+    assert done.code == 4
+    for zone in ("us-east-1a", "us-east-1b"):
+        assert f"m7i.xlarge in {zone}: no room for all nodes (InsufficientInstanceCapacity)" in done.err
+    assert "Nothing is left of it" in done.err
+    assert project.left() == []
+
+
+def test_half_a_spot_fleet_never_stays(project: Project) -> None:
+    refusal = {"action": "RunInstances", "code": "InsufficientInstanceCapacity", "status": 500, "after": 1}
+    project.control("faults", [refusal])
+    done = up(project, capacity="spot", candidates={"zones": ["us-east-1a"]})
+    assert done.code == 4 and "InsufficientInstanceCapacity" in done.err
+    assert project.left() == []
+    launched = project.control("status")["instances"]
+    assert launched and {one["state"] for one in launched} == {"terminated"}
+
+
+def test_another_refusal_is_not_walked_away_from(project: Project) -> None:
+    project.control("faults", [{"action": "RunInstances", "code": "UnauthorizedOperation", "status": 403}])
+    done = up(project)
+    assert done.code == 4 and "UnauthorizedOperation" in done.err
+    assert "us-east-1b" not in done.all
+    project.control("faults", [])
+    project.fleet("down", "-s", "sandbox").ok()

@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from infra.place import NO_ROOM, Attempt, Place, no_room, places
+from infra.settings import StackConfig
+
+OFFERED = {"g6.xlarge": {"us-east-1b", "us-east-1a"}, "g6e.xlarge": {"us-east-1a", "us-east-1c"}}
+PRICES = {"g6.xlarge": 0.8048, "g6e.xlarge": 1.861}
+
+
+def config(**keys: object) -> StackConfig:
+    return StackConfig.model_validate({"instanceType": "g6.xlarge"} | keys)
+
+
+def price(place: Place) -> float | None:
+    return PRICES.get(place.instance_type)
+
+
+@pytest.mark.parametrize(
+    ("keys", "found"),
+    [
+        ({}, ["g6.xlarge in us-east-1a", "g6.xlarge in us-east-1b"]),
+        ({"zone": "us-east-1b"}, ["g6.xlarge in us-east-1b"]),
+        ({"zone": "us-east-1c"}, []),
+        (
+            {"candidates": {"zones": ["us-east-1b", "us-east-1a"]}},
+            ["g6.xlarge in us-east-1b", "g6.xlarge in us-east-1a"],
+        ),
+        (
+            {"instanceType": "g6e.xlarge", "candidates": {"instanceTypes": ["g6.xlarge"], "zones": ["us-east-1a"]}},
+            ["g6.xlarge in us-east-1a", "g6e.xlarge in us-east-1a"],
+        ),
+        (
+            {"candidates": {"instanceTypes": ["g6e.xlarge"]}},
+            [
+                "g6.xlarge in us-east-1a",
+                "g6.xlarge in us-east-1b",
+                "g6e.xlarge in us-east-1a",
+                "g6e.xlarge in us-east-1c",
+            ],
+        ),
+    ],
+)
+def test_places_are_types_by_zones_cheapest_first(keys: dict[str, object], found: list[str]) -> None:
+    assert [str(place) for place in places(config(**keys), OFFERED, price)] == found
+
+
+def test_a_type_without_a_known_price_comes_last() -> None:
+    asked = config(candidates={"instanceTypes": ["g6e.xlarge"], "zones": ["us-east-1a"]})
+    only = places(asked, OFFERED, lambda place: 1.861 if place.instance_type == "g6e.xlarge" else None)
+    assert [place.instance_type for place in only] == ["g6e.xlarge", "g6.xlarge"]
+
+
+@given(st.dictionaries(st.sampled_from(["g6.xlarge", "g6e.xlarge"]), st.sets(st.sampled_from("abcdef"))))
+def test_no_place_is_invented(offered: dict[str, set[str]]) -> None:
+    for place in places(config(candidates={"instanceTypes": ["g6e.xlarge"]}), offered, price):
+        assert place.zone in offered[place.instance_type]
+
+
+@pytest.mark.parametrize("code", NO_ROOM)
+def test_awss_refusals_for_want_of_room_are_known_in_what_the_engine_says(code: str) -> None:
+    said = f"operation error EC2: RunInstances, https response error StatusCode: 500, api error {code}: We currently"
+    assert no_room(said) == code
+    assert code in str(Attempt(Place("g6.xlarge", "us-east-1a"), code))
+
+
+@pytest.mark.parametrize(
+    "said", ["UnauthorizedOperation: You are not", "InvalidAMIID.NotFound", "UnsupportedOperation", ""]
+)
+def test_other_refusals_are_not_walked_away_from(said: str) -> None:
+    assert no_room(said) is None
