@@ -81,12 +81,15 @@ def of_plan(plan: Plan, machines: Sequence[Machine]) -> PlanMemory:
 
 def plan_line(memory: PlanMemory) -> str:
     """One line: what is needed a GPU, of what, and its largest parts; "" where nothing was estimated."""
-    if not memory.asked:
-        return ""
-    parts = {name: gib for name, gib in memory.asked.parts.items() if gib >= 0.05}
-    of = f" of {memory.card_gib:.1f}" if memory.card_gib else ""
+    return _of_card(memory.asked, memory.card_gib) if memory.asked else ""
+
+
+def _of_card(asked: Asked, card_gib: float | None) -> str:
+    parts = {name: gib for name, gib in asked.parts.items() if gib >= 0.05}
+    of = f" of {card_gib:.1f}" if card_gib else ""
     said = " · ".join(f"{name} {gib:.1f}" for name, gib in parts.items())
-    return f"about {sum(parts.values()):.1f}{of} GiB a GPU: {said}"
+    assumed = "; rows assumed" if asked.estimate.setting.assumed else ""
+    return f"about {sum(parts.values()):.1f}{of} GiB a GPU: {said}{assumed}"
 
 
 def plan_json(memory: PlanMemory) -> dict[str, Any] | None:
@@ -100,6 +103,43 @@ def plan_json(memory: PlanMemory) -> dict[str, Any] | None:
         "parts": {name: round(gib, 2) for name, gib in memory.asked.parts.items()},
         "gpu_memory_gib": memory.card_gib,
         "cheapest": cheapest,
+    }
+
+
+def pick(asked: Asked, file: Path) -> Fitting:
+    """The cheapest fleet; BadInput that says what would help where there is none."""
+    if asked.fits:
+        return asked.fits[0]
+    gib = sum(asked.parts.values())
+    found = cheaper_by(asked.job, asked.machines, None)
+    raise BadInput(
+        f"fits no type of the catalog: about {gib:.0f} GiB a GPU are needed on {asked.gpus}",
+        where=str(file),
+        do=f"With {shown(found[0])} it fits {found[1]}." if found else "Divide the model: DeepSpeed, TP, PP or EP.",
+    )
+
+
+def pick_lines(asked: Asked, picked: Fitting, file: Path) -> list[str]:
+    job, machine = asked.job.job, picked.machine
+    keys = f"swift-fleet:instanceType: {machine.name} · swift-fleet:nodes: {picked.nodes}"
+    return [
+        f"{job.trainer} {job.command}  {job.args['model']}  no fleet is named: the cheapest that it fits  {file}",
+        "",
+        f"fleet    {picked}, {picked.nodes * machine.gpus} x {machine.gpu}",
+        f"memory   {_of_card(asked, machine.gpu_memory_gib)}",
+        *(f"{line[:8].strip():8} {line[14:]}" for line in _cheaper(asked)),
+        f"stack    {keys}",
+        f"next     write that into a stack file, then fleet plan {file} -s STACK; others: fleet estimate {file}",
+    ]
+
+
+def pick_json(asked: Asked, picked: Fitting) -> dict[str, Any]:
+    return {
+        "instance_type": picked.machine.name,
+        "nodes": picked.nodes,
+        "gpus_per_node": picked.machine.gpus,
+        "usd_per_hour": picked.usd_per_hour,
+        "memory": as_json(asked),
     }
 
 

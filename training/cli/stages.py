@@ -48,10 +48,16 @@ def _is_down(fleet: Fleet) -> bool:
 @options.where
 @options.json
 def plan(job: Path, stack: str | None, hosts: str | None, local: bool, key: Path | None, as_json: bool) -> None:
-    """Show what JOB would run on each rank, what it sends, what it costs and what ends it. Creates nothing."""
+    """Show what JOB would run on each rank, what it sends, what it costs and what ends it. Creates nothing.
+
+    With no fleet named: the cheapest fleet that JOB fits, as a stack file has it.
+    """
     from training import planned
     from training.fleets import StackFleet
 
+    if not (stack or hosts or local):
+        _pick(job, as_json)
+        return
     fleet = options.fleet_from(stack, hosts, local, key)
     made = made_plan(job, fleet)
     try:
@@ -66,6 +72,22 @@ def plan(job: Path, stack: str | None, hosts: str | None, local: bool, key: Path
         click.echo("\n".join(planned.lines(made, fleet, is_up)).rstrip())
         if unknown:
             click.echo(f"note     {unknown}")
+
+
+def _pick(job: Path, as_json: bool) -> None:
+    """The cheapest fleet for a job that names none; BadInput, with what would help, where it fits none."""
+    from training import estimated
+    from training.fit import sized
+    from training.fleets import machines
+    from training.job import load_job
+
+    loaded, _ = load_job(job)
+    asked = estimated.ask(sized(loaded, job.resolve().parent), machines())
+    picked = estimated.pick(asked, job)
+    if as_json:
+        options.put_json(estimated.pick_json(asked, picked))
+    else:
+        click.echo("\n".join(estimated.pick_lines(asked, picked, job)))
 
 
 @click.command()

@@ -11,6 +11,7 @@ from click.testing import CliRunner
 
 from infra.errors import BadInput
 from training.cli.estimate import estimate
+from training.cli.stages import plan
 from training.findings import Finding
 from training.fit import Machine, Sized, findings, fittings, least_change, sized
 from training.job import Job
@@ -135,3 +136,19 @@ def test_the_table_of_an_estimate_names_its_parts_and_the_cheapest_type(tmp_path
     text = run(tmp_path)
     assert "weights           14.3 GiB  7.62 B" in text
     assert [line.split()[1] for line in text.splitlines() if line.endswith("cheapest")] == ["g6.xlarge"]
+
+
+def test_a_plan_that_names_no_fleet_picks_the_cheapest_and_says_how_to_write_it(tmp_path: Path) -> None:
+    file = tmp_path / "job.yaml"
+    file.write_text(f"command: sft\nargs: {{model: {SEVEN}, dataset: '{DATA}'}}\n")
+    text = CliRunner().invoke(plan, [str(file)], catch_exceptions=False).output
+    assert "swift-fleet:instanceType: g6.xlarge · swift-fleet:nodes: 1" in text
+    answer = json.loads(CliRunner().invoke(plan, [str(file), "--json"], catch_exceptions=False).output)
+    assert (answer["instance_type"], answer["nodes"], answer["memory"]["fits"]["g6.xlarge"]) == ("g6.xlarge", 1, True)
+
+
+def test_a_job_that_fits_nothing_is_refused_with_what_would_help(tmp_path: Path) -> None:
+    file = tmp_path / "job.yaml"
+    file.write_text("command: sft\nargs: {model: Qwen/Qwen2.5-72B, tuner_type: full}\n")
+    with pytest.raises(BadInput, match="fits no type.*With deepspeed: zero3 it fits"):
+        CliRunner().invoke(plan, [str(file)], catch_exceptions=False)
