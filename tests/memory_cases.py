@@ -91,7 +91,7 @@ SAID = {
     "older": "median error {found.median:.1%}, {found.within_35_percent} within 35 %: ms-swift 2.6, the blind test",
     "stated": "at most {over:+.1%} (< +15 %): the figure is a card's size",
     "assumed": "median error {found.median:.1%}: not scored, nobody published how long their rows are",
-    "doubtful": "not scored, contradicted by other figures of the same authors",
+    "doubtful": "not scored, contradicted by other figures of the same authors: see each",
     EVERYTHING: "median error {found.median:.1%}, {found.within_35_percent} within 35 %: nothing left out",
 }
 
