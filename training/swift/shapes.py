@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 from functools import cache
@@ -105,6 +106,8 @@ def shape_of(model: str, folder: Path = Path()) -> Shape:
         return shape
     for cached in _in_caches(model):
         return from_file(cached)
+    if not re.fullmatch(r"[\w.-]+/[\w.-]+", model):
+        raise BadInput(f"{model} is neither a folder here with a config.json nor a hub id", do="Check the path.")
     raise BadInput(
         f"the shape of {model} is not known: its memory can't be estimated",
         do=f"Download its config.json (hf download {model} config.json) and give the folder, or one of its size.",

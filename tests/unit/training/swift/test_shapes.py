@@ -119,3 +119,5 @@ def test_what_is_no_models_configuration_is_said_in_one_line(tmp_path: Path, tex
 def test_an_unknown_model_says_what_to_do() -> None:
     with pytest.raises(BadInput, match="hf download nobody/has-this config.json"):
         shape_of("nobody/has-this")
+    with pytest.raises(BadInput, match="/nowhere is neither a folder"):
+        shape_of("/nowhere")
