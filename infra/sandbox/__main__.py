@@ -43,7 +43,9 @@ def _serve(state: Path, port: int, ssh_port: int) -> None:
     cloud = Cloud(state, port, ssh_port)
     cloud.start()
     announce(Running(os.getpid(), cloud.port, ssh_port, cloud.since.isoformat(timespec="seconds"), str(state)))
-    ended.wait()
+    # Not without end: a signal that the kernel gives to another thread wakes this one up only when it next looks.
+    while not ended.wait(1):
+        continue
     cloud.stop()
 
 

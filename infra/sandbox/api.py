@@ -28,11 +28,12 @@ from moto.moto_server.werkzeug_app import (  # noqa: E402  (after the settings t
 )
 
 from infra.sandbox import facts  # noqa: E402
+from infra.sandbox.patches.capacity import NoCapacity  # noqa: E402
 
 log = logging.getLogger(__name__)
 
 Answer = tuple[str, list[tuple[str, str]], bytes]
-Control = Callable[[str, str, bytes], Answer]
+Control = Callable[[str, str, bytes, str], Answer]
 CONTROL = "/_sandbox/"
 
 
@@ -59,7 +60,9 @@ class Api:
         environ["wsgi.input"] = io.BytesIO(body)
         path = str(environ.get("PATH_INFO", ""))
         if path.startswith(CONTROL):
-            status, headers, content = self._control(environ["REQUEST_METHOD"], path.removeprefix(CONTROL), body)
+            token = str(environ.get("HTTP_X_AWS_EC2_METADATA_TOKEN", ""))
+            asked = (environ["REQUEST_METHOD"], path.removeprefix(CONTROL), body, token)
+            status, headers, content = self._control(*asked)
         else:
             status, headers, content = self._aws(environ, body)
         start_response(status, headers)
@@ -88,6 +91,8 @@ class Api:
                 return _json(pricelist.answer(call.action, call.params))
             with self.lock:
                 return _run(self._moto, environ)
+        except NoCapacity as refusal:
+            return _error(call.service, 500, "InsufficientInstanceCapacity", str(refusal))
         except NotImplementedError:
             # moto answers 500, which every SDK retries for seconds.
             message = f"The sandbox does not know the action {call.action} of {call.service}."

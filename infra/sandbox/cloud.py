@@ -14,9 +14,10 @@ from infra.sandbox.control import Control
 from infra.sandbox.efs import SharedFolders
 from infra.sandbox.faults import Faults
 from infra.sandbox.hosts import Hosts
+from infra.sandbox.imds import Metadata
 from infra.sandbox.journal import Journal
 from infra.sandbox.market import Market
-from infra.sandbox.patches import capacity, instances
+from infra.sandbox.patches import instances, reservations
 from infra.sandbox.rehearsal import BOOT, RANK_TAG, STACK_TAG
 from infra.sandbox.schedules import Schedules
 from infra.sandbox.timers import Timers
@@ -42,10 +43,11 @@ class Cloud:
         self.schedules = Schedules(self.clock, self.url, self.lock)
         self.hosts.on_power_off = self.timers.forget
         self.market = Market(self.clock, self.lock, self.hosts.reconcile)
+        self.metadata = Metadata(self.market.action)
         self.hosts.boot_fault = self._boot_fault
         instances.console = self.hosts.console
         instances.is_dead = self.hosts.is_dead
-        capacity.now = self.clock.now
+        reservations.now, reservations.ahead = self.clock.now, lambda: self.clock.offset
 
     def start(self) -> None:
         self.hosts.start()

@@ -1,10 +1,12 @@
 """The sandbox's own endpoints, under /_sandbox/ on the port of the API.
 
-GET  status | requests | faults
+GET  status | requests | faults | quotas
 POST clock   {"advance": seconds}
 POST faults  [rule, ...]                          replaces all rules
 POST fault   rule                                 adds one
+POST quotas  {code: value, ...}                   replaces all that were set
 POST node    {"instance": id, "do": kill | lose-disk | spot-notice}
+GET  host/<instance>/<token>/imds/latest/...       its metadata (imds.py); PUT for a token
 POST host/<instance>/<token>/timers | power | mount     what a host's own commands ask for
 """
 
@@ -17,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from infra.errors import BadInput
 from infra.sandbox.faults import Rule
-from infra.sandbox.patches import instances, storage
+from infra.sandbox.patches import instances, quotas, storage
 
 if TYPE_CHECKING:
     from infra.sandbox.cloud import Cloud
@@ -40,6 +42,8 @@ class Control:
             ("GET", "faults"): lambda body: [asdict(rule) for rule in cloud.faults.rules()],
             ("POST", "faults"): self._set_faults,
             ("POST", "fault"): self._add_fault,
+            ("GET", "quotas"): lambda body: dict(quotas.limits),
+            ("POST", "quotas"): self._set_quotas,
             ("POST", "node"): self._befall,
             ("POST", "clock"): lambda body: {"now": cloud.clock.advance(float(body["advance"])).isoformat()},
         }
@@ -49,7 +53,9 @@ class Control:
             "mount": self._mount,
         }
 
-    def __call__(self, method: str, path: str, raw: bytes) -> Answer:
+    def __call__(self, method: str, path: str, raw: bytes, token: str = "") -> Answer:
+        if path.startswith("host/") and "/imds/" in path:
+            return self._metadata(method, path, token)
         try:
             body = json.loads(raw) if raw else None
             status, answer = 200, self._route(method, path, body)
@@ -62,6 +68,16 @@ class Control:
         content = json.dumps(answer).encode()
         headers = [("Content-Type", "application/json"), ("Content-Length", str(len(content)))]
         return f"{status} Sandbox", headers, content
+
+    def _metadata(self, method: str, path: str, token: str) -> Answer:
+        host, _, asked = path.partition("/imds/")
+        _, instance_id, secret = host.split("/")
+        if not self._cloud.hosts.knows(instance_id, secret):
+            return _text(403, "not this host's token")
+        with self._cloud.lock:
+            instance = instances.find(instance_id)
+            status, text = self._cloud.metadata.answer(instance, method, asked, token)
+        return _text(status, text)
 
     def _route(self, method: str, path: str, body: Any) -> Any:
         if route := self._routes.get((method, path)):
@@ -81,6 +97,16 @@ class Control:
         rule = Rule.read(body)
         self._cloud.faults.add(rule)
         return asdict(rule)
+
+    def _set_quotas(self, body: Any) -> Any:
+        unknown = set(body) - {quota.code for quota in quotas.QUOTAS}
+        if unknown:
+            known = ", ".join(quota.code for quota in quotas.QUOTAS)
+            raise BadInput(f"the sandbox has no quota {', '.join(sorted(unknown))}", do=f"It has {known}.")
+        with self._cloud.lock:
+            quotas.limits.clear()
+            quotas.limits.update({code: float(value) for code, value in body.items()})
+        return body
 
     def _befall(self, body: Any) -> Any:
         with self._cloud.lock:
@@ -143,3 +169,8 @@ class Control:
             except storage.MountRefused as refusal:
                 raise Refused(409, str(refusal)) from refusal
         return {"folder": str(folder)}
+
+
+def _text(status: int, text: str) -> Answer:
+    content = text.encode()
+    return f"{status} Sandbox", [("Content-Type", "text/plain"), ("Content-Length", str(len(content)))], content

@@ -38,6 +38,7 @@ def host_environment(operator: Mapping[str, str], host: Path, control_url: str, 
             # Where the lease keeps its deadline, which on EC2 is a folder of root's (infra/userdata.py).
             "FLEET_STATE_DIR": str(host / "state"),
             "FLEET_SANDBOX_HOST": control_url,
+            "AWS_EC2_METADATA_SERVICE_ENDPOINT": f"{control_url}/imds/",
             "FLEET_SANDBOX_PYTHON": python,
         }
     )

@@ -1,4 +1,5 @@
-"""Machines that AWS takes back at a time: spot interruptions, two minutes after their notice."""
+"""Machines that AWS takes back at a time: spot, two minutes after its notice, and what runs in a capacity block, half
+an hour before the block's end."""
 
 from __future__ import annotations
 
@@ -11,10 +12,12 @@ from typing import Any
 from moto.ec2.models.instances import Instance, StateReason
 
 from infra.sandbox.clock import Clock, Due
-from infra.sandbox.patches import instances
+from infra.sandbox.patches import instances, reservations
+from infra.sandbox.patches.capacity import BLOCK_CLOSES
 
 # https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/spot-instance-termination-notices.html
 NOTICE = timedelta(minutes=2)
+CLOSED = StateReason("Server.CapacityBlockExpiration: The Capacity Block ends", "Server.CapacityBlockExpiration")
 TAKEN = StateReason("Server.SpotInstanceTermination: Spot instance termination", "Server.SpotInstanceTermination")
 
 
@@ -48,6 +51,21 @@ class Market:
             noticed = list(self._noticed.items())
         for instance_id, at in noticed:
             yield Due(at, f"interruption of {instance_id}", lambda name=instance_id: self._take(name))  # type: ignore[misc]
+
+        with self._lock:
+            closing = [
+                (instance.id, block["EndsAt"] - BLOCK_CLOSES)
+                for backend, block in reservations.blocks()
+                for instance in reservations.inside(backend, block["CapacityReservationId"])
+                if instance.state in ("pending", "running", "stopping")
+            ]
+        for instance_id, at in closing:
+            yield Due(at, f"end of the block of {instance_id}", lambda name=instance_id: self._close(name))  # type: ignore[misc]
+
+    def _close(self, instance_id: str) -> None:
+        with self._lock:
+            take_back(instances.find(instance_id), CLOSED)
+        self._changed()
 
     def _take(self, instance_id: str) -> None:
         with self._own:

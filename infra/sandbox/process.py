@@ -87,7 +87,7 @@ def status(state_dir: Path) -> dict[str, Any]:
 
 
 def control(port: int, path: str, body: Any = None) -> Any:
-    """One call of the sandbox's own endpoints: GET, or POST when there is a body."""
+    """One call of the sandbox's own endpoints: GET, or POST when there is a body. BadInput, CloudRefused."""
     data = None if body is None else json.dumps(body).encode()
     request = urllib.request.Request(f"http://127.0.0.1:{port}/_sandbox/{path}", data)
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
@@ -95,7 +95,9 @@ def control(port: int, path: str, body: Any = None) -> Any:
         with opener.open(request, timeout=30) as response:
             return json.loads(response.read())
     except urllib.error.HTTPError as error:
-        raise CloudRefused(_said(error.read()), where=f"sandbox {path}") from error
+        # What the caller can put right: the request, or the state of what it is about.
+        kind = BadInput if error.code in (400, 409) else CloudRefused
+        raise kind(_said(error.read()), where=f"sandbox {path}") from error
     except OSError as error:
         raise CloudRefused(f"the sandbox on port {port} does not answer: {error}", do="Start it.") from error
 

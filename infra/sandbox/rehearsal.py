@@ -65,10 +65,20 @@ def rules(port: int) -> list[Rule]:
     return [Rule.read(raw) for raw in process.control(port, "faults")]
 
 
+def quotas(port: int) -> dict[str, float]:
+    """Those that were set, by code; all others are generous."""
+    return {code: float(value) for code, value in process.control(port, "quotas").items()}
+
+
+def set_quota(port: int, code: str, value: float) -> None:
+    process.control(port, "quotas", quotas(port) | {code: value})
+
+
 def clear(port: int) -> int:
-    """How many rules are no longer in force."""
-    there = len(rules(port))
+    """How many rules and quotas are no longer in force."""
+    there = len(rules(port)) + len(quotas(port))
     process.control(port, "faults", [])
+    process.control(port, "quotas", {})
     return there
 
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 from clouds import Cloud, eventually
 
-from infra.errors import BadInput, CloudRefused
+from infra.errors import BadInput
 from infra.sandbox import rehearsal
 
 STACK_TAGS = {"swift-fleet:stack": "x"}
@@ -67,6 +68,7 @@ def test_a_type_is_missing_in_a_zone_whatever_asks_for_it_until_its_time(cloud: 
     [late] = cloud.launch(InstanceType="p5.48xlarge")
     ids = [each["InstanceId"] for each in (inside, elsewhere, small, late)]
     ec2.terminate_instances(InstanceIds=ids)
+    ec2.cancel_capacity_reservation(CapacityReservationId=held["CapacityReservationId"])
 
 
 def test_calls_are_throttled_as_each_service_says_it_and_then_pass(cloud: Cloud) -> None:
@@ -88,7 +90,7 @@ def test_a_dead_machine_runs_to_aws_fails_its_checks_and_comes_back_by_stop_and_
     assert not cloud.listens(address)
     assert (cloud.state_of(instance), status_of(cloud, instance)) == ("running", "impaired")
     ec2.reboot_instances(InstanceIds=[instance])
-    with pytest.raises(CloudRefused, match="is no spot instance"):
+    with pytest.raises(BadInput, match="is no spot instance"):
         rehearsal.befall(port, "x", 0, "spot-notice")
     ec2.stop_instances(InstanceIds=[instance])
     eventually(lambda: cloud.state_of(instance) == "stopped")
@@ -126,10 +128,122 @@ def test_a_spot_machine_goes_two_minutes_after_its_notice(cloud: Cloud) -> None:
     port = cloud.running.port
     [node] = cloud.launch(**tagged(3), InstanceMarketOptions={"MarketType": "spot"})
     instance = node["InstanceId"]
-    rehearsal.befall(port, "x", 3, "spot-notice")
+    asked = "curl -s -w ' %{http_code}' -H \"X-aws-ec2-metadata-token: $TOKEN\" $IMDS/meta-data/spot/instance-action"
+    with cloud.connect(node) as ssh:
+        session = (
+            "IMDS=${AWS_EC2_METADATA_SERVICE_ENDPOINT}latest; "
+            "TOKEN=$(curl -s -X PUT -H 'X-aws-ec2-metadata-token-ttl-seconds: 60' $IMDS/api/token); "
+        )
+        assert ssh.run(session + asked, hide=True).stdout == "Not Found 404"
+        rehearsal.befall(port, "x", 3, "spot-notice")
+        text, _, code = ssh.run(session + asked, hide=True).stdout.rpartition(" ")
+        assert (json.loads(text)["action"], code) == ("terminate", "200")
+        assert ssh.run("TOKEN=stale; " + session.split("TOKEN")[0] + asked, hide=True).stdout == "Unauthorized 401"
     rehearsal.advance(port, timedelta(seconds=60))
     assert cloud.state_of(instance) == "running"
     rehearsal.advance(port, timedelta(seconds=61))
     eventually(lambda: cloud.state_of(instance) == "terminated")
     found = cloud.client("ec2").describe_instances(InstanceIds=[instance])["Reservations"][0]["Instances"][0]
     assert found["StateReason"]["Code"] == "Server.SpotInstanceTermination"
+
+
+def test_a_quota_is_told_and_kept_for_machines_and_for_reservations(cloud: Cloud) -> None:
+    ec2, quotas, port = cloud.client("ec2"), cloud.client("service-quotas"), cloud.running.port
+    rehearsal.set_quota(port, "L-417A185B", 384)
+    rehearsal.set_quota(port, "L-C4BD4855", 192)
+    told = quotas.get_service_quota(ServiceCode="ec2", QuotaCode="L-417A185B")["Quota"]
+    assert (told["Value"], told["QuotaName"]) == (384.0, "Running On-Demand P instances")
+    assert len(quotas.list_service_quotas(ServiceCode="ec2")["Quotas"]) > 5
+    room = ec2.create_capacity_reservation(**RESERVED, InstanceCount=1)["CapacityReservation"]
+    target = {"CapacityReservationTarget": {"CapacityReservationId": room["CapacityReservationId"]}}
+    [inside] = cloud.launch(InstanceType="p5.48xlarge", CapacityReservationSpecification=target)
+    [beside] = cloud.launch(InstanceType="p5.48xlarge")
+    beyond = ("VcpuLimitExceeded", 400)
+    assert refusal(lambda: cloud.launch(InstanceType="p5.48xlarge")) == beyond
+    assert refusal(lambda: ec2.create_capacity_reservation(**RESERVED, InstanceCount=1)) == beyond
+    spot = {"InstanceType": "p5.48xlarge", "InstanceMarketOptions": {"MarketType": "spot"}}
+    [cheap] = cloud.launch(**spot)
+    assert refusal(lambda: cloud.launch(**spot)) == ("MaxSpotInstanceCountExceeded", 400)
+    [small] = cloud.launch()
+    ids = [each["InstanceId"] for each in (inside, beside, cheap, small)]
+    ec2.terminate_instances(InstanceIds=ids)
+    ec2.cancel_capacity_reservation(CapacityReservationId=room["CapacityReservationId"])
+    with pytest.raises(BadInput, match="no quota L-0"):
+        rehearsal.set_quota(port, "L-0", 1)
+
+
+def test_a_type_that_a_zone_does_not_have_is_unsupported_there(cloud: Cloud) -> None:
+    block = "127.78.3.0/24"
+    ec2 = cloud.client("ec2")
+    far = ec2.create_subnet(VpcId=cloud.vpc, CidrBlock=block, AvailabilityZone="us-east-1e")["Subnet"]["SubnetId"]
+    assert refusal(lambda: cloud.launch(InstanceType="p6-b200.48xlarge", SubnetId=far)) == ("Unsupported", 400)
+
+
+def test_a_capacity_block_opens_at_its_start_and_ends_its_machines_half_an_hour_before_its_end(cloud: Cloud) -> None:
+    ec2, port = cloud.client("ec2"), cloud.running.port
+    wanted = {"InstanceType": "p5.48xlarge", "InstanceCount": 2, "CapacityDurationHours": 24}
+    [soon, later] = ec2.describe_capacity_block_offerings(**wanted)["CapacityBlockOfferings"]
+    assert soon["StartDate"] < later["StartDate"] and float(soon["UpfrontFee"]) > 0
+    block = ec2.purchase_capacity_block(
+        CapacityBlockOfferingId=soon["CapacityBlockOfferingId"], InstancePlatform="Linux/UNIX"
+    )["CapacityReservation"]
+    assert (block["State"], block["ReservationType"], block["TotalInstanceCount"]) == ("scheduled", "capacity-block", 2)
+    rid = block["CapacityReservationId"]
+    zone = block["AvailabilityZone"]
+    place = ec2.create_subnet(VpcId=cloud.vpc, CidrBlock="127.78.4.0/24", AvailabilityZone=zone)["Subnet"]["SubnetId"]
+    plain = {
+        "InstanceType": "p5.48xlarge",
+        "SubnetId": place,
+        "CapacityReservationSpecification": {"CapacityReservationTarget": {"CapacityReservationId": rid}},
+    }
+    into = plain | {"InstanceMarketOptions": {"MarketType": "capacity-block"}}
+    assert refusal(lambda: cloud.launch(**into)) == ("InsufficientInstanceCapacity", 500)
+    # Dates are told by the clock of who asks, which nobody has moved.
+    rehearsal.advance(port, block["StartDate"] - datetime.now(UTC))
+    assert refusal(lambda: cloud.launch(**plain)) == ("InvalidParameterValue", 400)
+    [one, two] = cloud.launch(2, **into)
+    assert refusal(lambda: cloud.launch(**into)) == ("ReservationCapacityExceeded", 400)
+    shown = ec2.describe_instances(InstanceIds=[one["InstanceId"]])["Reservations"][0]["Instances"][0]
+    assert shown["InstanceLifecycle"] == "capacity-block"
+    rehearsal.advance(port, timedelta(hours=23, minutes=29))
+    assert cloud.state_of(one["InstanceId"]) == "running"
+    rehearsal.advance(port, timedelta(minutes=1))
+    eventually(lambda: {cloud.state_of(each["InstanceId"]) for each in (one, two)} == {"terminated"})
+    assert refusal(lambda: cloud.launch(**into)) == ("InsufficientInstanceCapacity", 500)
+    rehearsal.advance(port, timedelta(minutes=30))
+    [ended] = ec2.describe_capacity_reservations(CapacityReservationIds=[rid])["CapacityReservations"]
+    assert ended["State"] == "expired"
+
+
+def test_a_reservation_ends_at_its_date_and_what_runs_in_it_goes_on(cloud: Cloud) -> None:
+    ec2, port = cloud.client("ec2"), cloud.running.port
+    # Whoever asks counts by a clock of their own, which nobody has moved.
+    ends = datetime.now(UTC) + timedelta(hours=1)
+    room = ec2.create_capacity_reservation(**RESERVED, InstanceCount=1, EndDateType="limited", EndDate=ends)
+    rid = room["CapacityReservation"]["CapacityReservationId"]
+    target = {"CapacityReservationTarget": {"CapacityReservationId": rid}}
+    [inside] = cloud.launch(InstanceType="p5.48xlarge", CapacityReservationSpecification=target)
+
+    def state() -> str:
+        found = ec2.describe_capacity_reservations(CapacityReservationIds=[rid])["CapacityReservations"]
+        return str(found[0]["State"])
+
+    rehearsal.advance(port, timedelta(minutes=59))
+    assert state() == "active"
+    rehearsal.advance(port, timedelta(minutes=2))
+    assert (state(), cloud.state_of(inside["InstanceId"])) == ("expired", "running")
+    ec2.terminate_instances(InstanceIds=[inside["InstanceId"]])
+
+
+def test_the_topology_tells_who_stands_near_whom(cloud: Cloud) -> None:
+    ec2 = cloud.client("ec2")
+    ec2.create_placement_group(GroupName="gang", Strategy="cluster")
+    gang = cloud.launch(3, InstanceType="p5.48xlarge", Placement={"GroupName": "gang"})
+    [small] = cloud.launch()
+    ids = [each["InstanceId"] for each in gang]
+    told = ec2.describe_instance_topology(InstanceIds=[*ids, small["InstanceId"]])["Instances"]
+    assert {each["InstanceId"] for each in told} == set(ids)
+    assert all(len(each["NetworkNodes"]) == 3 for each in told)
+    assert len({tuple(each["NetworkNodes"][:2]) for each in told}) == 1
+    assert told == ec2.describe_instance_topology(GroupNames=["gang"])["Instances"]
+    ec2.terminate_instances(InstanceIds=[*ids, small["InstanceId"]])

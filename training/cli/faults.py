@@ -84,6 +84,22 @@ def fail(
     _put(stack, rehearsal.fail(action, code, status, count), lasting, as_json)
 
 
+@fault.command()
+@click.argument("code", metavar="CODE")
+@click.argument("value", type=click.FloatRange(0))
+@stack_option
+@options.json
+def quota(code: str, value: float, stack: str, as_json: bool) -> None:
+    """The account's quota CODE (L-417A185B: vCPUs of On-Demand P) is VALUE; beyond it AWS says VcpuLimitExceeded."""
+    from infra.sandbox import rehearsal
+
+    rehearsal.set_quota(_port(stack), code, value)
+    if as_json:
+        options.put_json({"quota": code, "value": value})
+    else:
+        click.echo(f"quota {code}  {value:g}  until cleared")
+
+
 @fault.command("never-boots")
 @click.option("--rank", type=click.IntRange(0), help="Only the machine of this rank.")
 @click.option("--count", type=click.IntRange(1), default=1, show_default=True, help="So many machines.")
@@ -132,11 +148,13 @@ def list_(stack: str, as_json: bool) -> None:
     """The faults in force."""
     from infra.sandbox import rehearsal
 
-    there = rehearsal.rules(_port(stack))
+    port = _port(stack)
+    there, limits = rehearsal.rules(port), rehearsal.quotas(port)
     if as_json:
-        options.put_json([_shown(rule) for rule in there])
+        options.put_json({"faults": [_shown(rule) for rule in there], "quotas": limits})
     else:
-        click.echo("\n".join(_line(rule) for rule in there) or "no faults")
+        lines = [_line(rule) for rule in there] + [f"quota {code}  {value:g}" for code, value in limits.items()]
+        click.echo("\n".join(lines) or "no faults")
 
 
 @fault.command()

@@ -23,17 +23,36 @@ def install() -> None:
     from infra.sandbox.patches import (
         access,
         addresses,
-        capacity,
+        blocks,
         images,
         instances,
+        kept,
         launch,
         network,
+        placement,
+        quotas,
+        reservations,
         spot,
         storage,
         templates,
     )
 
-    for module in (instances, launch, templates, addresses, capacity, network, images, storage, access, spot):
+    for module in (
+        instances,
+        launch,
+        templates,
+        addresses,
+        kept,
+        placement,
+        reservations,
+        blocks,
+        quotas,
+        network,
+        images,
+        storage,
+        access,
+        spot,
+    ):
         if not getattr(module, "_installed", False):
             module.install()
             module._installed = True  # type: ignore[attr-defined]
