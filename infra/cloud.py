@@ -66,7 +66,8 @@ class Cloud:
                 self._clients[service] = self.session.client(
                     service,
                     region_name=self.region,
-                    endpoint_url=self.endpoints.get(service),
+                    # The provider's name of a service has no dashes: servicequotas.
+                    endpoint_url=self.endpoints.get(service.replace("-", "")),
                     config=Config(
                         retries={"mode": "standard", "total_max_attempts": self.patience},
                         connect_timeout=2 * self.patience,
