@@ -16,6 +16,8 @@ from infra.sandbox.patches.reservations import BLOCK
 # Nothing starts in a capacity block in its last half hour, and what runs is ended.
 # https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/capacity-blocks-how.html
 BLOCK_CLOSES = timedelta(minutes=30)
+# What RunInstances makes where no type is named.
+DEFAULT_TYPE = "m1.small"
 
 
 class NoCapacity(Exception):
@@ -24,7 +26,7 @@ class NoCapacity(Exception):
 
 def check(response: EC2Response, params: dict[str, Any]) -> None:
     """Raises AWS's refusal of a launch."""
-    backend, kind = response.ec2_backend, str(params.get("InstanceType"))
+    backend, kind = response.ec2_backend, str(params.get("InstanceType") or DEFAULT_TYPE)
     count, market, zone = int(params.get("MinCount") or 1), market_of(params), zone_of(backend, params)
     quotas.check_zone(backend, kind, zone)
     placement.check(backend, params)
