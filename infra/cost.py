@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import date
 
 from infra.cloud import Cloud
-from infra.prices import Price, Rates, rates
+from infra.prices import Price, Rates, aged, rates
 from infra.settings import StackConfig
 
 HOURS_A_MONTH = 730
@@ -38,9 +38,7 @@ class HourlyCost:
 
     def aged(self, today: date) -> str:
         """The same with its age, and why it is not AWS's own of today where it isn't."""
-        days = (today - self.as_of).days if self.as_of else 0
-        age = f" ({days} days old)" if days > 0 else ""
-        return f"{self.dated}{age}{f', since {self.note}' if self.note else ''}"
+        return aged(self.source, self.as_of, today, self.note)
 
 
 def hourly_cost(config: StackConfig, known: Rates) -> HourlyCost:

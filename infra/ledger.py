@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from datetime import date
 
 from infra import prices
 from infra.billed import KINDS, Found, Kind
@@ -30,13 +31,15 @@ class Bill:
 class Ledger:
     """bills: dearest first, the unknown before them; unasked: each question that had no answer, and why.
 
-    source: whose prices they are.
+    source, as_of: whose prices they are and of which day; note: why not AWS's own of now, where they aren't.
     """
 
     bills: tuple[Bill, ...]
     unasked: tuple[str, ...]
     regions: tuple[str, ...]
     source: str = ""
+    as_of: date | None = None
+    note: str = ""
 
 
 def look(cloud: Cloud, regions: Sequence[str]) -> Ledger:
@@ -49,8 +52,12 @@ def look(cloud: Cloud, regions: Sequence[str]) -> Ledger:
         answers = list(pool.map(lambda question: _ask(*question), questions))
     found = [thing for things, _ in answers for thing in things]
     unasked = [f"{there.region}: {why}" for (there, _), (_, why) in zip(questions, answers, strict=True) if why]
-    bills, source = _priced(cloud, found)
-    return Ledger(tuple(sorted(bills, key=_dearest_first)), tuple(unasked), tuple(regions), source)
+    known, note = _prices(cloud, found)
+    spots = {one.spot: _spot(cloud, *one.spot) for one in found if one.spot}
+    bills = [bill(one, known, spots[one.spot] if one.spot else None) for one in found]
+    dated = next((price for price in known.values() if price.as_of), Price(None))
+    bills.sort(key=_dearest_first)
+    return Ledger(tuple(bills), tuple(unasked), tuple(regions), dated.source, dated.as_of, note)
 
 
 def regions_of(cloud: Cloud) -> list[str]:
@@ -91,16 +98,13 @@ def _ask(cloud: Cloud, kind: Kind) -> tuple[list[Found], str]:
         return [], f"{kind.service} {error.what}"
 
 
-def _priced(cloud: Cloud, found: list[Found]) -> tuple[list[Bill], str]:
+def _prices(cloud: Cloud, found: list[Found]) -> tuple[dict[Good, Price], str]:
+    """Of every line, and why they are those that ship where they are."""
     goods = {good for one in found for good, _ in one.lines}
     try:
-        known, note = prices.ask(cloud, goods), ""
+        return prices.ask(cloud, goods), ""
     except CloudRefused as error:
-        known, note = {good: prices.shipped_price(good) for good in goods}, error.what
-    spots = {one.spot: _spot(cloud, *one.spot) for one in found if one.spot}
-    source = next((f"{price.source}, {price.as_of}" for price in known.values() if price.as_of), "")
-    bills = [bill(one, known, spots[one.spot] if one.spot else None) for one in found]
-    return bills, f"{source}, since {note}" if note else source
+        return {good: prices.shipped_price(good) for good in goods}, error.what
 
 
 def _spot(cloud: Cloud, region: str, kind: str, zone: str) -> Price:

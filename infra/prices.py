@@ -219,6 +219,13 @@ def dearest(history: Iterable[Mapping[str, Any]], instance_type: str, where: str
     return Price(usd, f"spot price history, dearest of {hours} h in {zone}", newest.astimezone(UTC).date())
 
 
+def aged(source: str, as_of: date | None, today: date, note: str = "") -> str:
+    """AWS Price List, us-east-1, 2026-11-20 (4 days old), and why it is not AWS's own of now where it isn't."""
+    days = (today - as_of).days if as_of else 0
+    age = f" ({days} days old)" if days > 0 else ""
+    return f"{source}{f', {as_of}' if as_of else ''}{age}{f', since {note}' if note else ''}"
+
+
 # Asking ------------------------------------------------------------------------------------------------------------
 
 _Request = tuple[str, str, tuple[tuple[str, str], ...]]

@@ -8,7 +8,7 @@ from datetime import date, datetime, timedelta
 from typing import Any
 
 from infra.ends import aws_schedule
-from infra.errors import CloudRefused
+from infra.errors import BadInput, CloudRefused
 from training.fleets import StackFleet
 from training.receipt import span
 from training.run import now
@@ -29,7 +29,8 @@ class Up:
 
 @dataclass(frozen=True)
 class Cost:
-    """parts: USD an hour of each; price: whose and of which day, with its age; up: None where nothing runs."""
+    """parts: USD an hour of each; price: whose and of which day, with its age; refused: why `up` would not make it for
+    its price; up: None where nothing runs."""
 
     stack: str
     fleet: str
@@ -41,6 +42,7 @@ class Cost:
     lifetime: timedelta
     budget_usd: float | None
     max_usd_per_hour: float | None
+    refused: str = ""
     up: Up | None = None
     up_unknown: str = ""
 
@@ -61,12 +63,15 @@ class Cost:
 
 
 def look(fleet: StackFleet, today: date) -> Cost:
-    """Refuses, as BadInput, what `up` would refuse for its price."""
     offer, cost = fleet.offer(), fleet.hourly_cost
     assert offer.lifetime is not None
     up, unknown = _up(fleet)
-    if up is None and not unknown:
-        fleet.refuse_over_budget()
+    refused = ""
+    if up is None:
+        try:
+            fleet.refuse_over_budget()
+        except BadInput as error:
+            refused = str(error)
     return Cost(
         stack=fleet.name,
         fleet=f"{offer.nodes} x {offer.instance_type}",
@@ -78,6 +83,7 @@ def look(fleet: StackFleet, today: date) -> Cost:
         lifetime=offer.lifetime,
         budget_usd=offer.budget_usd,
         max_usd_per_hour=offer.max_usd_per_hour,
+        refused=refused,
         up=up,
         up_unknown=unknown,
     )
@@ -120,7 +126,8 @@ def lines(cost: Cost) -> list[str]:
         out += ["", f"price       {cost.price}"]
     out.append(f"not counted {', '.join(cost.not_counted)}")
     limits = f"budget {_limit(cost.budget_usd)} · maxUsdPerHour {_limit(cost.max_usd_per_hour)}"
-    return [*out, f"limits      {limits}", f"now         {_now(cost)}"]
+    out += [f"limits      {limits}", f"now         {_now(cost)}"]
+    return [*out, f"refused     {cost.refused}"] if cost.refused else out
 
 
 def _now(cost: Cost) -> str:

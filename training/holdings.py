@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
 from infra.cloud import Cloud, cloud_of
 from infra.errors import CloudRefused
 from infra.ledger import Bill, known_region, look, regions_of
+from infra.prices import aged
 from infra.settings import known_stacks, load_stack, stack_file
 from training.receipt import span
 
@@ -92,7 +93,7 @@ def accounts(root: Path, stack: str | None) -> tuple[list[Account], list[str]]:
     return found, notes
 
 
-def ask(root: Path, stack: str | None, regions: Sequence[str], of_all: bool) -> Holdings:
+def ask(root: Path, stack: str | None, regions: Sequence[str], of_all: bool, today: date) -> Holdings:
     """regions: where to look; by default the stacks' own, or with `of_all` every one that the account has enabled."""
     found, notes = accounts(root, stack)
     bills: list[Bill] = []
@@ -110,7 +111,8 @@ def ask(root: Path, stack: str | None, regions: Sequence[str], of_all: bool) -> 
         bills += [one for one in ledger.bills if of_all or one.found.stack in account.stacks]
         unasked += ledger.unasked
         looked += [region for region in ledger.regions if region not in looked]
-        sources += [ledger.source] if ledger.source and ledger.source not in sources else []
+        source = aged(ledger.source, ledger.as_of, today, ledger.note)
+        sources += [source] if ledger.source and source not in sources else []
     return Holdings(tuple(bills), tuple(looked), tuple(unasked), tuple(notes), tuple(sources), of_all)
 
 

@@ -107,6 +107,8 @@ def test_money_that_does_not_do_is_refused_alike_by_every_command(quiet: Project
         done = quiet.fleet(*words, "-s", "sandbox")
         assert (done.code, done.err.count("\n")) == (2, 1), done.all
         assert said in done.err
+    told = quiet.fleet("cost", "-s", "sandbox")  # what it would cost is what one wants to know then
+    assert (told.code, f"refused     {said}" in told.out) == (2, True)
     assert quiet.left() == []
 
 

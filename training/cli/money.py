@@ -10,10 +10,11 @@ from training.cli import options
 @click.command()
 @options.stack
 @options.json
-def cost(stack: str | None, as_json: bool) -> None:
+def cost(stack: str | None, as_json: bool) -> int:
     """What a stack's fleet costs by part: an hour, a day, to the deadline; of one that is up, so far and at most.
 
-    At AWS's prices of now; without an account at those that ship, which say how old they are.
+    At AWS's prices of now; without an account at those that ship, which say how old they are. Exit code 2 where its
+    price is more than its stack allows.
     """
     from training import costs
     from training.fleets import StackFleet
@@ -24,6 +25,7 @@ def cost(stack: str | None, as_json: bool) -> None:
         options.put_json(found.as_json())
     else:
         click.echo("\n".join(costs.lines(found)))
+    return 2 if found.refused else 0
 
 
 @click.command()
@@ -40,7 +42,7 @@ def ps(stack: str | None, of_all: bool, regions: tuple[str, ...], as_json: bool)
     from training import holdings
     from training.run import now
 
-    found = holdings.ask(options.project_root(), stack, regions, of_all)
+    found = holdings.ask(options.project_root(), stack, regions, of_all, now().date())
     if as_json:
         options.put_json(found.as_json())
     else:

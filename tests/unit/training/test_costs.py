@@ -40,6 +40,7 @@ UP = Up(2, AT, 1.25, AT + timedelta(hours=4, minutes=5), 6.79)
             "no_end",
             replace(COST, up=replace(UP, ends_at=None, usd_at_most=None, unknown="its AWS schedule is missing")),
         ),
+        ("refused", replace(COST, refused="swift-fleet:maxUsdPerHour  it costs $1.66 an hour, more than $1.00.")),
         ("untold", replace(COST, up_unknown="AWS can't be asked: Unable to locate credentials")),
         ("no_price", replace(COST, parts={}, usd_per_hour=None, unknown="p5e.48xlarge has no On-Demand list price")),
     ],
