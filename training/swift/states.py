@@ -98,7 +98,7 @@ def _swift(args: Mapping[str, Any], shape: Shape, setting: Setting, trainable: i
     if args.get("use_galore"):  # moments of the linear layers only in a subspace of `galore_rank`
         rank = number(args, "galore_rank", 128)
         inside = shape.linear * 2 * rank / shape.hidden
-        states = 2 * size * (shape.head_and_embedding + inside) / trainable
+        states = 2 * size * (shape.head_and_embedding + inside) / max(1, trainable)
     if setting.fsdp:
         on_gpu = 1 - setting.offload_optimizer
         return (frozen + trainable * 4 * on_gpu) / ranks, trainable * 4 / ranks, trainable * 8 * on_gpu / ranks
