@@ -21,16 +21,19 @@ from infra.errors import BadInput
 
 @dataclass
 class AccessArgs:
+    """role: whether the nodes get one."""
+
     public_key: str
+    role: bool
     tags: Mapping[str, str]
 
 
 class Access(pulumi.ComponentResource):
-    """`key_name`, `role_arn`, `instance_profile` (a name)."""
+    """`key_name`; `role_arn` and `instance_profile` (a name), None where the nodes have no role."""
 
     key_name: pulumi.Output[str]
-    role_arn: pulumi.Output[str]
-    instance_profile: pulumi.Output[str]
+    role_arn: pulumi.Output[str] | None = None
+    instance_profile: pulumi.Output[str] | None = None
 
     def __init__(self, name: str, args: AccessArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("swift-fleet:infra:Access", name, {}, opts)
@@ -44,16 +47,18 @@ class Access(pulumi.ComponentResource):
             # fleet that runs. Whoever needs in takes the private key along.
             opts=pulumi.ResourceOptions(parent=self, ignore_changes=["publicKey"]),
         )
-        role = aws.iam.Role(
-            f"{name}-node-role",
-            description="swift-fleet nodes: no rights of its own, trusted by the stack's file system",
-            assume_role_policy=trust("ec2.amazonaws.com"),
-            tags=tags,
-            opts=mine,
-        )
-        profile = aws.iam.InstanceProfile(f"{name}-node-profile", role=role.name, tags=tags, opts=mine)
-        self.key_name, self.role_arn, self.instance_profile = key.key_name, role.arn, profile.name
-        self.register_outputs({"key_name": key.key_name, "role_arn": role.arn})
+        self.key_name = key.key_name
+        if args.role:
+            role = aws.iam.Role(
+                f"{name}-node-role",
+                description="swift-fleet nodes: no rights of its own, trusted by the stack's file system",
+                assume_role_policy=trust("ec2.amazonaws.com"),
+                tags=tags,
+                opts=mine,
+            )
+            profile = aws.iam.InstanceProfile(f"{name}-node-profile", role=role.name, tags=tags, opts=mine)
+            self.role_arn, self.instance_profile = role.arn, profile.name
+        self.register_outputs({"key_name": key.key_name, "role_arn": self.role_arn})
 
 
 def trust(service: str) -> str:

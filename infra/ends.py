@@ -5,14 +5,19 @@ UNKNOWN is an answer of its own: an end that can't be seen is neither armed nor 
 
 from __future__ import annotations
 
+import json
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal
 
-from infra.cloud import Cloud
-from infra.guardrails import schedule_name
+from infra.alarms import alarm_prefix
+from infra.cloud import Cloud, refused
+from infra.guardrails import right_to_terminate, schedule_name
+from infra.kinds import Node
 
+IDLE_ALARM = "idle alarm"
 State = Literal["armed", "off", "missing", "UNKNOWN"]
 
 
@@ -24,6 +29,11 @@ class End:
     state: State
     at: datetime | None = None
     detail: str = ""
+
+
+def held_by_aws(cloud: Cloud, stack: str, instance_ids: set[str], idle_minutes: int) -> tuple[End, End]:
+    """The ends that need neither the nodes nor a person."""
+    return aws_schedule(cloud, stack, instance_ids), idle_alarms(cloud, stack, instance_ids, idle_minutes)
 
 
 def aws_schedule(cloud: Cloud, stack: str, instance_ids: set[str]) -> End:
@@ -50,7 +60,61 @@ def aws_schedule(cloud: Cloud, stack: str, instance_ids: set[str]) -> End:
         return End("AWS schedule", "missing", at, f"it does not name {', '.join(unnamed)}: fleet up rewrites it")
     if at <= datetime.now(UTC):
         return End("AWS schedule", "missing", at, "its time is past")
+    try:
+        if not _may_terminate(cloud, found["Target"]["RoleArn"].rpartition("/")[2], stack):
+            return End("AWS schedule", "missing", at, "its role may not terminate the nodes: fleet up gives the right")
+    except (ClientError, BotoCoreError) as error:
+        return End("AWS schedule", "UNKNOWN", at, f"whether its role may terminate: {refused(error).what}")
     return End("AWS schedule", "armed", at, "by id")
+
+
+def _may_terminate(cloud: Cloud, role: str, stack: str) -> bool:
+    """Whether one of the role's own policies has the right that guardrails give. A fleet ran hours past its time by a
+    policy without it (spawn #502)."""
+    iam = cloud.client("iam")
+    try:
+        names = iam.list_role_policies(RoleName=role)["PolicyNames"]
+        documents = [iam.get_role_policy(RoleName=role, PolicyName=name)["PolicyDocument"] for name in names]
+    except iam.exceptions.NoSuchEntityException:
+        return False
+    right = json.loads(right_to_terminate(stack))["Statement"]
+    return any(statement in document["Statement"] for document in documents for statement in right)
+
+
+def idle_alarms(cloud: Cloud, stack: str, instance_ids: set[str], idle_minutes: int) -> End:
+    """CloudWatch's alarms: armed where each node that runs has one that is enabled and would terminate it."""
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    try:
+        pages = cloud.client("cloudwatch").get_paginator("describe_alarms")
+        found = [one for page in pages.paginate(AlarmNamePrefix=alarm_prefix(stack)) for one in page["MetricAlarms"]]
+    except ClientError as error:
+        code = error.response["Error"]["Code"]
+        return End(IDLE_ALARM, "UNKNOWN", detail=f"cloudwatch:DescribeAlarms: {code}: give the right, or look in AWS")
+    except BotoCoreError as error:
+        return End(IDLE_ALARM, "UNKNOWN", detail=str(error))
+    if not idle_minutes and not found:
+        return End(IDLE_ALARM, "off", detail="swift-fleet:idleMinutes is 0")
+    armed = [
+        one
+        for one in found
+        if one.get("ActionsEnabled") and any(a.endswith(":ec2:terminate") for a in one.get("AlarmActions", []))
+    ]
+    watched = {d["Value"] for one in armed for d in one.get("Dimensions", []) if d["Name"] == "InstanceId"}
+    if bare := sorted(instance_ids - watched):
+        return End(IDLE_ALARM, "missing", detail=f"none for {', '.join(bare)}: fleet up makes it")
+    minutes = max((one["Period"] * one["EvaluationPeriods"] // 60 for one in armed), default=0)
+    threshold = max((one["Threshold"] for one in armed), default=0.0)
+    return End(IDLE_ALARM, "armed", detail=f"after {minutes} min below {threshold:g}% CPU; {len(watched)} alarms")
+
+
+def sweep_end(nodes: Iterable[Node]) -> End:
+    """The one end that somebody must start: whether it would know each of the nodes as past its time, and when."""
+    untold = sorted(node.id for node in nodes if node.ends_at is None)
+    if untold:
+        return End("sweep", "missing", detail=f"no lifetime tag on {', '.join(untold)}: a sweep takes them for endless")
+    last = max((node.ends_at for node in nodes if node.ends_at), default=None)
+    return End("sweep", "armed", detail=f"fleet sweep ends by tag what lives past {last:%Y-%m-%d %H:%M} UTC")
 
 
 def parse_at(expression: str) -> datetime | None:

@@ -50,7 +50,7 @@ class Guardrails(pulumi.ComponentResource):
             tags={"Name": name, **args.tags},
             opts=mine,
         )
-        right = aws.iam.RolePolicy("end-right", role=role.id, policy=_may_terminate(args.stack), opts=mine)
+        right = aws.iam.RolePolicy("end-right", role=role.id, policy=right_to_terminate(args.stack), opts=mine)
         schedule = aws.scheduler.Schedule(
             "end",
             name=schedule_name(args.stack),
@@ -82,7 +82,8 @@ def at(moment: datetime) -> str:
     return f"at({moment.astimezone(UTC):%Y-%m-%dT%H:%M:%S})"
 
 
-def _may_terminate(stack: str) -> str:
+def right_to_terminate(stack: str) -> str:
+    """The schedule's whole policy: one action, on what carries the stack's tag."""
     return json.dumps(
         {
             "Version": "2012-10-17",

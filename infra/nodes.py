@@ -34,7 +34,7 @@ class NodesArgs:
     subnet_id: pulumi.Input[str]
     security_group_id: pulumi.Input[str]
     key_name: pulumi.Input[str]
-    instance_profile: pulumi.Input[str]
+    instance_profile: pulumi.Input[str] | None
     user_data: pulumi.Input[str]
     root_volume_gib: int
     public_addresses: bool

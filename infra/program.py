@@ -9,8 +9,10 @@ import pulumi_aws as aws
 from pulumi.runtime import config as engine_config
 
 from infra.access import Access, AccessArgs, public_key
+from infra.alarms import IdleAlarms, IdleAlarmsArgs
 from infra.budget import capped, within_budget
 from infra.capacity import Capacity, capacity_args
+from infra.catalog import catalog
 from infra.cloud import Cloud, cloud_of
 from infra.cost import priced
 from infra.errors import FleetError
@@ -53,7 +55,7 @@ def fleet_program(root: Path, stack: str, config: StackConfig, site: Site) -> No
 
     ends_at = site.now + config.lifetime + GRACE
     capacity = Capacity(name, capacity_args(config, site.place, tags, ends_at))
-    access = Access(name, AccessArgs(public_key=public_key(root, stack), tags=tags))
+    access = Access(name, AccessArgs(public_key=public_key(root, stack), role=config.instance_role, tags=tags))
     one_way_in = config.public_addresses and len(site.interfaces) > 1
     network = Network(
         name,
@@ -112,6 +114,17 @@ def fleet_program(root: Path, stack: str, config: StackConfig, site: Site) -> No
             tags=tags,
         ),
     )
+    IdleAlarms(
+        name,
+        IdleAlarmsArgs(
+            instance_ids=[node.id for node in nodes.instances],
+            idle_minutes=config.idle_minutes,
+            vcpus=catalog().types[site.place.instance_type].vcpus,
+            region=aws.get_region_output().region,
+            stack=stack,
+            tags=tags,
+        ),
+    )
     pulumi.export("vpcId", network.vpc_id)
     pulumi.export("fileSystemId", storage.file_system_id if storage else None)
     pulumi.export("scheduleName", guardrails.schedule_name)
@@ -154,6 +167,7 @@ def _user_data(config: StackConfig, storage: Storage | None) -> pulumi.Output[st
             idle_minutes=config.idle_minutes,
             user=config.ssh_user,
             shared=where,
+            shared_by_role=config.instance_role,
             shared_path=config.shared_path,
             scripts=ROOT / "scripts",
         )

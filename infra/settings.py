@@ -105,6 +105,7 @@ class StackConfig(BaseModel):
     ssh_user, ssh_port: as the image has them.
     ami: image id; by default AWS's Deep Learning base image for Amazon Linux 2023, of the day of the first up.
     root_volume_gib: encrypted gp3.
+    instance_role: a role, without any rights, by which the file system knows the nodes. Without, their network does.
     shared_files: an EFS file system that every node mounts at `shared_path`.
     """
 
@@ -131,6 +132,7 @@ class StackConfig(BaseModel):
     ssh_port: Annotated[int, Field(ge=1, le=65535)] = 22
     ami: Annotated[str, Field(pattern=r"^ami-[0-9a-f]{8,17}$")] | None = None
     root_volume_gib: Annotated[int, Field(ge=30, le=16384)] = 200
+    instance_role: bool = True
     shared_files: bool = True
     shared_path: str = "~/shared"
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import tenacity
 
-from infra import engine, sweep
+from infra import ends, engine, sweep
 from infra.cloud import Cloud, cloud_of
 from infra.errors import BadInput, CloudRefused, FleetError, Interrupted
 from infra.outputs import Outputs, parse_outputs
@@ -240,7 +240,12 @@ class FleetStack:
         if gone and not alive:
             on_change(Change("repair", "pulumi:Stack", self.name, "started", "its nodes have ended: a new deadline"))
             sweep.end_schedule(self.cloud, self.name)
-        return bool(gone)
+        return bool(gone) or self._lost_an_end(alive)
+
+    def _lost_an_end(self, alive: Collection[str]) -> bool:
+        """Whether AWS no longer holds an end of the nodes that run: the engine must read anew to make it again."""
+        held = ends.held_by_aws(self.cloud, self.name, set(alive), self.config.idle_minutes) if alive else ()
+        return any(end.state == "missing" for end in held)
 
     def _run(self, act: Callable[[automation.Stack], T]) -> T:
         """`act` on the stack, which is made if there is none; once more where a dead engine had locked it."""

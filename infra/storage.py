@@ -15,12 +15,13 @@ OWNER = 1000
 
 @dataclass
 class StorageArgs:
-    """nodes_group_id: the security group that may mount; role_arn: the role that may, over TLS, and no other."""
+    """nodes_group_id: the security group that may mount; role_arn: the role that may, over TLS, and no other.
+    Without a role whoever is in that group may, over TLS."""
 
     vpc_id: pulumi.Input[str]
     subnet_id: pulumi.Input[str]
     nodes_group_id: pulumi.Input[str]
-    role_arn: pulumi.Input[str]
+    role_arn: pulumi.Input[str] | None
     tags: Mapping[str, str]
 
 
@@ -89,8 +90,14 @@ class Storage(pulumi.ComponentResource):
         self.register_outputs({"file_system_id": files.id, "access_point_id": point.id})
 
 
-def _policy(file_system_arn: str, access_point_arn: str, role_arn: str) -> str:
-    """Only the fleet's role, only through its access point, only over TLS (EFS guide, IAM for NFS clients)."""
+def _policy(file_system_arn: str, access_point_arn: str, role_arn: str | None) -> str:
+    """Only the fleet's role, only through its access point, only over TLS (EFS guide, IAM for NFS clients).
+
+    Without a role: anybody whom the mount target's security group lets in, so the fleet's nodes; else the same.
+    """
+    condition: dict[str, dict[str, str]] = {"StringEquals": {"elasticfilesystem:AccessPointArn": access_point_arn}}
+    if role_arn is None:
+        condition["Bool"] = {"elasticfilesystem:AccessedViaMountTarget": "true"}
     return json.dumps(
         {
             "Version": "2012-10-17",
@@ -106,10 +113,10 @@ def _policy(file_system_arn: str, access_point_arn: str, role_arn: str) -> str:
                 {
                     "Sid": "TheFleetThroughItsAccessPoint",
                     "Effect": "Allow",
-                    "Principal": {"AWS": role_arn},
+                    "Principal": {"AWS": role_arn or "*"},
                     "Action": ["elasticfilesystem:ClientMount", "elasticfilesystem:ClientWrite"],
                     "Resource": file_system_arn,
-                    "Condition": {"StringEquals": {"elasticfilesystem:AccessPointArn": access_point_arn}},
+                    "Condition": condition,
                 },
             ],
         }

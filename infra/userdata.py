@@ -75,15 +75,24 @@ as_user bash -c 'mkdir -p ~/fleet/setup && cat > ~/fleet/setup/swift-lock.txt' <
 as_user bash -c 'cat > ~/fleet/setup/setup.sh' << 'END-OF-SETUP'
 {setup}END-OF-SETUP
 # A unit of its own: cloud-init prints the host keys, which the operator waits for, only after this script has ended.
-systemd-run --unit=fleet-setup --uid={user} --setenv=FLEET_SHARED={shared} --setenv=FLEET_SHARED_PATH={shared_path} \\
-  bash -c 'bash ~/fleet/setup/setup.sh'
+systemd-run --unit=fleet-setup --uid={user} --setenv=FLEET_SHARED={shared}{iam} \\
+  --setenv=FLEET_SHARED_PATH={shared_path} bash -c 'bash ~/fleet/setup/setup.sh'
 """
 
 
 def user_data(
-    *, lifetime: timedelta, idle_minutes: int, user: str, shared: str, shared_path: str, scripts: Path
+    *,
+    lifetime: timedelta,
+    idle_minutes: int,
+    user: str,
+    shared: str,
+    shared_path: str,
+    scripts: Path,
+    shared_by_role: bool = True,
 ) -> str:
     """idle_minutes: 0 for never; shared: "fs-...:fsap-..." or ""; scripts: the folder with setup.sh and swift-lock.txt.
+
+    shared_by_role: False where the nodes have none by which the file system would know them.
 
     Raises ValueError where EC2 would refuse the size.
     """
@@ -98,6 +107,7 @@ def user_data(
                 setup=(scripts / "setup.sh").read_text(encoding="utf-8"),
                 shared=shlex.quote(shared),
                 shared_path=shlex.quote(shared_path),
+                iam="" if shared_by_role else " --setenv=FLEET_SHARED_IAM=",
             ),
         ),
     ]

@@ -8,6 +8,7 @@
 #   ready.json  versions, written last and only when everything is there
 #
 # Reads: FLEET_SHARED      "fs-...:fsap-...", the EFS file system and access point to mount, or nothing
+#        FLEET_SHARED_IAM  "iam," by default: the node's role is shown to the file system; empty where it has none
 #        FLEET_SHARED_PATH where to mount it (default ~/shared)
 set -uo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -90,7 +91,7 @@ mount_shared() {
   command -v mount.efs > /dev/null || sudo dnf --quiet --assumeyes install amazon-efs-utils || return
   local try
   for try in 1 2 3 4 5 6; do
-    sudo mount -t efs -o "tls,iam,accesspoint=${FLEET_SHARED#*:}" "${FLEET_SHARED%%:*}:/" "$shared" && break
+    sudo mount -t efs -o "tls,${FLEET_SHARED_IAM-iam,}accesspoint=${FLEET_SHARED#*:}" "${FLEET_SHARED%%:*}:/" "$shared" && break
     echo "try $try: a new mount target's name takes a while to resolve"
     [ "$try" -lt 6 ] && sleep 10
   done

@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 from datetime import timedelta
 
-from infra.ends import End, aws_schedule
+from infra.ends import End, held_by_aws, sweep_end
 from infra.errors import CloudRefused
+from infra.kinds import Node
 from training.fleets import StackFleet
 from training.lease import Lease, leases
 from training.receipt import span
 from training.remote import Machines
 
 
-def look(fleet: StackFleet, live: Iterable[str], held: tuple[Lease, ...]) -> tuple[End, ...]:
-    """live: the ids of the nodes that bill; held: what the nodes said of their leases, () where none could be asked."""
-    ids = set(live)
-    return lease_end(held, len(ids)), idle_end(held, len(ids)), aws_schedule(fleet.stack.cloud, fleet.name, ids)
+def look(fleet: StackFleet, live: Mapping[str, Node], held: tuple[Lease, ...]) -> tuple[End, ...]:
+    """live: the nodes that bill, by id; held: what the nodes said of their leases, () where none could be asked."""
+    ids, cloud = set(live), fleet.stack.cloud
+    return (
+        lease_end(held, len(ids)),
+        idle_end(held, len(ids)),
+        *held_by_aws(cloud, fleet.name, ids, fleet.config.idle_minutes),
+        sweep_end(live.values()),
+    )
 
 
-def prove(fleet: StackFleet, live: Iterable[str], machines: Machines) -> tuple[End, ...]:
+def prove(fleet: StackFleet, live: Mapping[str, Node], machines: Machines) -> tuple[End, ...]:
     """The ends; CloudRefused unless each is armed, or off by the stack file: a fleet of ours would end by itself."""
     found = look(fleet, live, leases(machines))
     for end in found:
@@ -27,9 +33,15 @@ def prove(fleet: StackFleet, live: Iterable[str], machines: Machines) -> tuple[E
             raise CloudRefused(
                 f"its {end.name} is {end.state}: {end.detail}",
                 where=f"stack {fleet.name}",
-                do=f"fleet up -s {fleet.name} arms it; fleet status -s {fleet.name} shows it.",
+                do=f"{_arms(end, fleet.name)}; fleet down -s {fleet.name} ends all.",
             )
     return found
+
+
+def _arms(end: End, stack: str) -> str:
+    if end.name in ("lease", "idle end"):
+        return f"A reboot of the node arms it again (fleet ssh -s {stack} RANK sudo reboot)"
+    return f"fleet up -s {stack} makes it again"
 
 
 def lease_end(held: tuple[Lease, ...], nodes: int) -> End:

@@ -47,8 +47,9 @@ def extend(fleet: StackFleet, by: timedelta, say: Say = quiet) -> Extension:
     could not be moved; then all are where they were, or the error names what isn't.
     """
     cloud, nodes = fleet.stack.cloud, fleet.live()
-    inventory = fleet.inventory()
-    with Machines(inventory) as machines:
+    if not nodes:
+        raise BadInput(f"the fleet of stack {fleet.name} is not up", do=f"fleet up -s {fleet.name}")
+    with Machines(fleet.survivors(nodes)) as machines:
         say("looking at its ends")
         before = {end.name: end for end in ends.prove(fleet, nodes, machines)}
         held = {lease.rank: lease.deadline for lease in leases(machines) if lease.deadline}

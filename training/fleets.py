@@ -7,7 +7,7 @@ an `Offer`, its outputs an `Inventory`.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cached_property
@@ -22,10 +22,10 @@ from training.plan import Offer
 
 if TYPE_CHECKING:
     from infra.cost import HourlyCost
+    from infra.kinds import Node as LiveNode
     from infra.outputs import Outputs
     from infra.settings import StackConfig
     from infra.stack import Change, FleetStack, Teardown
-    from infra.sweep import Node as LiveNode
 
 #: What an `up` or a `down` tells while it works: a short line, such as "node-000 created" or "12 of 24 resources".
 Say = Callable[[str], None]
@@ -157,13 +157,18 @@ class StackFleet:
     def inventory(self) -> Inventory:
         if not self.is_up():
             raise BadInput(f"the fleet of stack {self.name} is not up", do=f"fleet up -s {self.name}")
-        outputs = self.stack.outputs()
-        if outputs is None:
+        return self._inventory(self._outputs(), quiet)
+
+    def survivors(self, live: Collection[str]) -> Inventory:
+        """Those of its machines that AWS still has: through them a fleet that lost a node can be asked."""
+        outputs = self._outputs()
+        nodes = tuple(node for node in outputs.nodes if node.id in live)
+        if not nodes:
             raise BadInput(
-                f"stack {self.name} has nodes but no outputs: its up was cut off",
-                do=f"fleet up -s {self.name} finishes it, fleet down -s {self.name} ends it.",
+                f"none of the nodes that stack {self.name} knows is up",
+                do=f"fleet up -s {self.name} makes them anew, fleet down -s {self.name} ends what is left.",
             )
-        return self._inventory(outputs, quiet)
+        return self._inventory(replace(outputs, nodes=nodes), quiet)
 
     def down(self, say: Say = quiet) -> Teardown:
         return self.stack.destroy(_Counter(say).on_change)
@@ -171,6 +176,15 @@ class StackFleet:
     def billing_since(self) -> datetime | None:
         """When AWS launched the oldest node that still runs."""
         return min((node.launched_at for node in self.live().values()), default=None)
+
+    def _outputs(self) -> Outputs:
+        outputs = self.stack.outputs()
+        if outputs is None:
+            raise BadInput(
+                f"stack {self.name} has nodes but no outputs: its up was cut off",
+                do=f"fleet up -s {self.name} finishes it, fleet down -s {self.name} ends it.",
+            )
+        return outputs
 
     def _inventory(self, outputs: Outputs, say: Say) -> Inventory:
         from infra.access import key_file

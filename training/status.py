@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -47,7 +48,7 @@ def look(fleet: Fleet) -> Status:
     nodes = fleet.live()
     if not nodes:
         return Status("stack", fleet.name, ())
-    running, unknown, held = _on_nodes(fleet)
+    running, unknown, held = _on_nodes(fleet, nodes)
     all_ends = ends.look(fleet, nodes, held)
     since, price = min(node.launched_at for node in nodes.values()), fleet.hourly_cost.total
     status = Status(
@@ -67,10 +68,10 @@ def look(fleet: Fleet) -> Status:
     return Status(**{**status.__dict__, "usd_at_most": price * (last - since).total_seconds() / 3600})
 
 
-def _on_nodes(fleet: StackFleet) -> tuple[tuple[str, ...], tuple[str, ...], tuple[Lease, ...]]:
+def _on_nodes(fleet: StackFleet, live: Collection[str]) -> tuple[tuple[str, ...], tuple[str, ...], tuple[Lease, ...]]:
     """What the nodes themselves say: active runs, what can't be told, leases."""
     try:
-        with Machines(fleet.inventory()) as machines:
+        with Machines(fleet.survivors(live)) as machines:
             running, unknown = active_runs(machines)
             return running, unknown, leases(machines)
     except FleetError as error:

@@ -11,6 +11,7 @@ from typing import Any
 from infra.sandbox.api import Api, serve  # first: it mends moto before anything imports it
 from infra.sandbox.clock import Clock
 from infra.sandbox.control import Control
+from infra.sandbox.cpu_alarms import Alarms
 from infra.sandbox.efs import SharedFolders
 from infra.sandbox.faults import Faults
 from infra.sandbox.hosts import Hosts
@@ -41,6 +42,7 @@ class Cloud:
         self.shared = SharedFolders(state / "efs", self.hosts.remove)
         self.timers = Timers(self.clock, self.hosts.run)
         self.schedules = Schedules(self.clock, self.url, self.lock)
+        self.alarms = Alarms(self.clock, self.lock, self.hosts.cpu_seconds, self.schedules.call_ec2)
         self.hosts.on_power_off = self.timers.forget
         self.market = Market(self.clock, self.lock, self.hosts.reconcile)
         self.metadata = Metadata(self.market.action)
@@ -74,6 +76,7 @@ class Cloud:
             "clock_offset": self.clock.offset.total_seconds(),
             "instances": machines,
             "schedules": self.schedules.outcomes(),
+            "alarms": self.alarms.states(),
         }
 
     def _boot_fault(self, instance: Any) -> str:

@@ -6,6 +6,7 @@ POST faults  [rule, ...]                          replaces all rules
 POST fault   rule                                 adds one
 POST quotas  {code: value, ...}                   replaces all that were set
 POST node    {"instance": id, "do": kill | lose-disk | spot-notice}
+POST metrics {"i-...": percent | null}             CPUUtilization of an instance; null: as its host has it
 GET  host/<instance>/<token>/imds/latest/...       its metadata (imds.py); PUT for a token
 POST host/<instance>/<token>/timers | power | mount     what a host's own commands ask for
 """
@@ -45,6 +46,7 @@ class Control:
             ("GET", "quotas"): lambda body: dict(quotas.limits),
             ("POST", "quotas"): self._set_quotas,
             ("POST", "node"): self._befall,
+            ("POST", "metrics"): self._set_metrics,
             ("POST", "clock"): lambda body: {"now": cloud.clock.advance(float(body["advance"])).isoformat()},
         }
         self._host_routes: dict[str, Callable[[str, Any], Any]] = {
@@ -126,6 +128,10 @@ class Control:
                 raise Refused(400, "do: kill, lose-disk or spot-notice")
         return {}
 
+    def _set_metrics(self, body: Any) -> Any:
+        self._cloud.alarms.set({str(one): None if value is None else float(value) for one, value in body.items()})
+        return {}
+
     def _timers(self, host: str, body: Any) -> Any:
         timers = self._cloud.timers
         match body["do"]:
@@ -162,9 +168,8 @@ class Control:
             if instance is None:
                 raise Refused(404, "no such instance")
             try:
-                share = storage.share(
-                    instance, body["fs"], body.get("accesspoint", ""), body.get("path", "/"), tls=bool(body.get("tls"))
-                )
+                how = {name: bool(body.get(name)) for name in ("tls", "iam")}
+                share = storage.share(instance, body["fs"], body.get("accesspoint", ""), body.get("path", "/"), **how)
                 folder = self._cloud.shared.folder(share)
             except storage.MountRefused as refusal:
                 raise Refused(409, str(refusal)) from refusal

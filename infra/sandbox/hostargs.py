@@ -160,6 +160,7 @@ class Mount:
     target: str
     tls: bool
     accesspoint: str
+    iam: bool
 
 
 def parse_mount(args: list[str]) -> Mount:
@@ -178,4 +179,4 @@ def parse_mount(args: list[str]) -> Mount:
         raise Usage("mount.efs: usage: mount -t efs -o tls,accesspoint=fsap-... fs-...:/ DIR")
     given = dict(option.partition("=")[::2] for option in options.split(",") if option)
     fs, _, path = words[0].partition(":")
-    return Mount(fs.split(".")[0], path or "/", words[1], "tls" in given, given.get("accesspoint", ""))
+    return Mount(fs.split(".")[0], path or "/", words[1], "tls" in given, given.get("accesspoint", ""), "iam" in given)

@@ -184,7 +184,8 @@ def mount(args: list[str]) -> int:
     target = os.path.abspath(plan.target)
     if os.path.commonpath([os.path.realpath(os.path.dirname(target)), host]) != host:
         raise Usage(f"mount: {target}: on a sandbox host a mount point must lie below its home, {os.environ['HOME']}.")
-    answer = ask("mount", {"fs": plan.fs, "accesspoint": plan.accesspoint, "path": plan.path, "tls": plan.tls})
+    how = {"tls": plan.tls, "iam": plan.iam}
+    answer = ask("mount", {"fs": plan.fs, "accesspoint": plan.accesspoint, "path": plan.path, **how})
     if os.path.islink(target):
         raise Usage(f"mount: {target} is already mounted.")
     if not os.path.isdir(target):

@@ -19,6 +19,7 @@ from typing import Any
 
 from moto.ec2.models.instances import Instance
 
+from infra.sandbox import processes
 from infra.sandbox.host import Host, Machine
 from infra.sandbox.patches import instances
 from infra.sandbox.rehearsal import BOOT_FAILS
@@ -82,6 +83,11 @@ class Hosts:
         """All files of the host are gone under its running processes; who may log in stays."""
         if host := self._hosts.get(instance_id):
             host.lose_disk()
+
+    def cpu_seconds(self, instance_id: str) -> float | None:
+        """What the processes of its host have used so far; None where none is up."""
+        host = self._hosts.get(instance_id)
+        return processes.cpu_seconds(host.home) if host and host.is_up else None
 
     def stop(self) -> None:
         """Ends every host, keeps no process, and waits for the disks that are still being removed."""

@@ -22,6 +22,18 @@ def with_home_under(folder: Path) -> list[int]:
     return _matching(lambda value: value.startswith(prefix))
 
 
+def cpu_seconds(home: Path) -> float:
+    """CPU time of a host's processes, and of their children that have ended."""
+    ticks = 0
+    for pid in with_home(home):
+        try:
+            fields = Path("/proc", str(pid), "stat").read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        ticks += sum(map(int, fields[11:15]))
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
 def end(find: Callable[[], Iterable[int]], grace_s: float = GRACE_S) -> list[int]:
     """TERM, then KILL for what is still there after the grace, until none is found (one may fork meanwhile).
     Returns those that could not be ended."""

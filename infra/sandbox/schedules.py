@@ -8,6 +8,7 @@ https://docs.aws.amazon.com/scheduler/latest/UserGuide/managing-targets-universa
 from __future__ import annotations
 
 import json
+import logging
 import re
 import threading
 from collections.abc import Iterator
@@ -25,6 +26,10 @@ from moto.iam.models import iam_backends
 from moto.scheduler.models import scheduler_backends
 
 from infra.sandbox.clock import Clock, Due
+from infra.sandbox.patches import instances
+from infra.sandbox.rights import allows
+
+log = logging.getLogger(__name__)
 
 _AT = re.compile(r"at\((\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)\)")
 _UNIVERSAL = re.compile(r"arn:aws[\w-]*:scheduler:::aws-sdk:([\w-]+):(\w+)")
@@ -73,6 +78,13 @@ class Schedules:
         """What became of each schedule that fell due: `ok`, or why it could not be carried out."""
         with self._own:
             return {key.name: outcome for key, outcome in self._done.items()}
+
+    def call_ec2(self, region: str, verb: str, instance_id: str) -> None:
+        """What an alarm's action does: terminate or stop. A refusal is for the log alone, as on AWS."""
+        try:
+            getattr(self._client("ec2", region), f"{verb}_instances")(InstanceIds=[instance_id])
+        except (botocore.exceptions.BotoCoreError, botocore.exceptions.ClientError) as error:
+            log.warning("an alarm could not %s %s: %s", verb, instance_id, error)
 
     def _due(self) -> Iterator[Due]:
         waiting = []
@@ -146,4 +158,17 @@ def _why_not(account: str, schedule: Any) -> str:
         return f"the role {role_arn} does not exist"
     if "scheduler.amazonaws.com" not in str(role.assume_role_policy_document):
         return f"the role {role_arn} does not let scheduler.amazonaws.com assume it"
+    service, _, action = schedule.target["Arn"].removeprefix("arn:aws:scheduler:::aws-sdk:").partition(":")
+    documents = [*role.policies.values(), *_managed(role)]
+    right = f"{service}:{action[0].upper()}{action[1:]}"
+    for one in json.loads(schedule.target.get("Input") or "{}").get("InstanceIds", []):
+        instance = instances.find(one)
+        tags = {tag["key"]: tag["value"] for tag in instance.get_tags()} if instance else {}
+        if instance and not allows(documents, right, tags):
+            return f"the role {role_arn} may not {right} {one}"
     return ""
+
+
+def _managed(role: Any) -> Iterator[str]:
+    for policy in role.managed_policies.values():
+        yield from (version.document for version in policy.versions if version.is_default_version)

@@ -155,10 +155,43 @@ def test_the_lease_ends_the_machine_when_its_time_has_come(cloud: Cloud) -> None
     eventually(lambda: is_gone(cloud, instance))
 
 
+def test_an_alarm_terminates_what_did_nothing_in_each_of_its_periods_and_nothing_that_it_lost_sight_of(
+    cloud: Cloud,
+) -> None:
+    idle, busy, own = (one["InstanceId"] for one in cloud.launch(3))
+    cloudwatch = cloud.client("cloudwatch")
+    for name, one, missing in (("idle", idle, "notBreaching"), ("busy", busy, "notBreaching"), ("own", own, "missing")):
+        cloudwatch.put_metric_alarm(
+            AlarmName=name,
+            Namespace="AWS/EC2",
+            MetricName="CPUUtilization",
+            Dimensions=[{"Name": "InstanceId", "Value": one}],
+            Statistic="Maximum",
+            Period=300,
+            EvaluationPeriods=3,
+            ComparisonOperator="LessThanThreshold",
+            Threshold=2.0,
+            TreatMissingData=missing,
+            AlarmActions=["arn:aws:automate:us-east-1:ec2:terminate"],
+        )
+    cloud.control("metrics", {idle: 0.1, busy: 60, own: 99})
+    cloud.control("clock", {"advance": 11 * 60})
+    assert {cloud.state_of(one) for one in (idle, busy, own)} == {"running"}, "two periods of three have a value"
+    cloud.control("metrics", {own: None})
+    cloud.control("clock", {"advance": 5 * 60})
+    eventually(lambda: cloud.state_of(idle) == "terminated")
+    assert (cloud.state_of(busy), cloud.state_of(own)) == ("running", "running")
+    states = {one["AlarmName"]: one["StateValue"] for one in cloudwatch.describe_alarms()["MetricAlarms"]}
+    assert (states["idle"], states["busy"]) == ("ALARM", "OK")
+    cloudwatch.delete_alarms(AlarmNames=["idle", "busy", "own"])
+
+
 def test_a_schedule_terminates_through_the_api_and_is_gone_afterwards(cloud: Cloud) -> None:
     [instance] = cloud.launch()
     iam, scheduler = cloud.client("iam"), cloud.client("scheduler")
     role = iam.create_role(RoleName="end", AssumeRolePolicyDocument=json.dumps(ROLE))["Role"]["Arn"]
+    right = {"Effect": "Allow", "Action": "ec2:TerminateInstances", "Resource": "*"}
+    iam.put_role_policy(RoleName="end", PolicyName="end", PolicyDocument=json.dumps({"Statement": [right]}))
     at = datetime.now(UTC) + timedelta(hours=5)
     scheduler.create_schedule(
         Name="end",

@@ -11,8 +11,15 @@ from project import Project, eventually, project_in
 
 from infra import sweep
 
-HOUR = 3600
-STACKS = ("idle", "leased", "scheduled")
+KEYS = {
+    "idle": {"nodes": "2", "idleMinutes": "30", "sharedFiles": "false"},
+    "leased": {"nodes": "2", "idleMinutes": "0", "sharedFiles": "false", "instanceRole": "false"},
+    "scheduled": {"nodes": "1", "idleMinutes": "0", "instanceRole": "false"},
+}
+STOP_LEASE = "systemctl stop $(systemctl list-timers | grep -o 'fleet-lease-[0-9]*.timer')"
+
+
+ALL_ARMED = {"lease": "armed", "idle end": "off", "AWS schedule": "armed", "idle alarm": "off", "sweep": "armed"}
 
 
 def state_of(project: Project, stack: str) -> set[str]:
@@ -21,7 +28,7 @@ def state_of(project: Project, stack: str) -> set[str]:
 
 def network(project: Project, third: int) -> dict[str, str]:
     """A /24 of the project's own addresses: several stacks of one sandbox, none in another's way."""
-    return {"swift-fleet:vpcCidr": project.network.replace(".0.0/16", f".{third}.0/24")}
+    return {"vpcCidr": project.network.replace(".0.0/16", f".{third}.0/24")}
 
 
 def ends(project: Project, stack: str) -> dict[str, str]:
@@ -33,11 +40,10 @@ def ends(project: Project, stack: str) -> dict[str, str]:
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
     """Three stacks with all their ends."""
     with project_in(tmp_path_factory.mktemp("ends") / "clone") as project:
-        for third, stack in enumerate(STACKS, 1):
-            change = network(project, third) | {"swift-fleet:sharedFiles": "false"}
-            change |= {"swift-fleet:idleMinutes": "30" if stack == "idle" else "0"}
-            project.stack(stack, change=change | {"swift-fleet:nodes": "1" if stack == "scheduled" else "2"})
-        first, *rest = STACKS
+        for third, stack in enumerate(KEYS, 1):
+            change = network(project, third) | KEYS[stack]
+            project.stack(stack, change={f"swift-fleet:{key}": value for key, value in change.items()})
+        first, *rest = KEYS
         project.fleet("up", "-s", first, "--yes").ok()
         for going in [project.going("up", "-s", stack, "--yes") for stack in rest]:
             going.ended().ok()
@@ -49,8 +55,8 @@ def cut(whole: Project) -> Project:
     """Of each stack only the end is left after which it is named; the others are off or taken away."""
     for stack in ("idle", "leased"):
         whole.cloud(stack).client("scheduler").delete_schedule(Name=f"swift-fleet-{stack}-end")
-    for stack, rank in (("idle", "0"), ("idle", "1"), ("scheduled", "0")):
-        on_node(whole, stack, rank, "systemctl stop $(systemctl list-timers | grep -o 'fleet-lease-[0-9]*.timer')")
+    for rank in ("0", "1"):
+        on_node(whole, "idle", rank, STOP_LEASE)
     return whole
 
 
@@ -87,8 +93,8 @@ def test_extend_moves_every_end_and_no_later_up_moves_one_back(whole: Project) -
     assert (done["old"], done["new"]) == (before["lease"], after["lease"])
     assert done["usd_at_most"] > 0
     # the schedule is written anew for one node less, with the time that it has
-    change = network(whole, 2) | {"swift-fleet:sharedFiles": "false", "swift-fleet:idleMinutes": "0"}
-    whole.stack("leased", change=change | {"swift-fleet:nodes": "1"})
+    change = network(whole, 2) | KEYS["leased"] | {"nodes": "1"}
+    whole.stack("leased", change={f"swift-fleet:{key}": value for key, value in change.items()})
     whole.pulumi("up", "--yes", "--skip-preview", "-s", "leased")
     schedule = whole.cloud("leased").client("scheduler").get_schedule(Name="swift-fleet-leased-end")
     assert schedule["Target"]["Input"].count("i-") == 1
@@ -99,13 +105,34 @@ def on_node(project: Project, stack: str, rank: str, script: str) -> str:
     return project.fleet("ssh", "-s", stack, rank, "--", "bash", "-c", script).ok().out
 
 
+def test_a_guard_that_is_silently_off_is_told_of_and_up_makes_it_again_or_fails(whole: Project) -> None:
+    """spawn #502: a policy without one right, and the fleet ran on for hours."""
+    iam = whole.cloud("scheduled").client("iam")
+    (role,) = (one["RoleName"] for one in iam.list_roles()["Roles"] if one["RoleName"].startswith("fleet-scheduled-"))
+    (right,) = iam.list_role_policies(RoleName=role)["PolicyNames"]
+    iam.delete_role_policy(RoleName=role, PolicyName=right)
+    assert ends(whole, "scheduled") == ALL_ARMED | {"AWS schedule": "missing"}
+    whole.fleet("up", "-s", "scheduled", "--yes").ok()
+    assert iam.list_role_policies(RoleName=role)["PolicyNames"]
+    whole.control("faults", [{"action": "GetSchedule", "code": "AccessDeniedException", "status": 403}])
+    assert ends(whole, "scheduled") == ALL_ARMED | {"AWS schedule": "UNKNOWN"}
+    whole.control("faults", [])
+    on_node(whole, "scheduled", "0", STOP_LEASE)
+    refused = whole.fleet("up", "-s", "scheduled", "--yes")
+    assert (refused.code, "its lease is missing: on 0 of 1: not on rank 0" in refused.err) == (4, True)
+
+
 def test_status_tells_of_each_end_by_itself_whether_it_is_armed(cut: Project) -> None:
-    assert ends(cut, "idle") == {"lease": "missing", "idle end": "armed", "AWS schedule": "missing"}
-    assert ends(cut, "leased") == {"lease": "armed", "idle end": "off", "AWS schedule": "missing"}
-    assert ends(cut, "scheduled") == {"lease": "missing", "idle end": "off", "AWS schedule": "armed"}
-    refused = cut.fleet("extend", "-s", "scheduled", "1h")
-    assert (refused.code, "its lease is missing" in refused.err) == (4, True)
-    assert "on 0 of 1: not on rank 0" in cut.fleet("status", "-s", "scheduled").ok().out
+    gone = {"lease": "missing", "AWS schedule": "missing"}
+    assert ends(cut, "idle") == ALL_ARMED | gone | {"idle end": "armed", "idle alarm": "armed"}
+    assert ends(cut, "leased") == ALL_ARMED | {"AWS schedule": "missing"}
+    assert ends(cut, "scheduled") == ALL_ARMED | {"lease": "missing"}
+
+
+def test_a_fleet_without_any_role_shares_its_files_all_the_same(cut: Project) -> None:
+    assert not [one for one in cut.left("scheduled") if one.startswith("instance profile")]
+    steps = [home / "fleet" / "bootstrap" / "steps.tsv" for home in cut.node_homes()]
+    eventually(lambda: any("shared\tok" in one.read_text() for one in steps if one.exists()), within=180)
 
 
 def test_a_node_that_does_nothing_ends_itself_and_one_that_works_does_not(cut: Project) -> None:
@@ -117,26 +144,32 @@ def test_a_node_that_does_nothing_ends_itself_and_one_that_works_does_not(cut: P
     eventually(lambda: "terminated" in state_of(cut, "idle"))
     assert state_of(cut, "idle") == {"terminated", "running"}
     assert "at work" in cut.fleet("status", "-s", "idle", "--json").ok().out
-    on_node(cut, "idle", "1", f"kill {pid}")
+    on_node(cut, "idle", "1", f"kill {pid}; systemctl stop fleet-idle.timer")
+
+
+def test_the_idle_alarm_alone_ends_a_node_that_does_nothing_for_twice_as_long(cut: Project) -> None:
+    assert ends(cut, "idle")["idle end"] == "missing"
     cut.control("clock", {"advance": 30 * 60})
+    assert "running" in state_of(cut, "idle")
+    cut.control("clock", {"advance": 35 * 60})
     eventually(lambda: state_of(cut, "idle") == {"terminated"})
 
 
 def test_just_before_the_deadline_both_still_run(cut: Project) -> None:
-    cut.control("clock", {"advance": HOUR - 600})
+    cut.control("clock", {"advance": 15 * 60})
     assert "running" in state_of(cut, "leased")
     assert state_of(cut, "scheduled") == {"running"}
 
 
 def test_the_schedule_alone_ends_every_node_a_little_after_the_deadline(cut: Project) -> None:
-    cut.control("clock", {"advance": 600})
+    cut.control("clock", {"advance": 15 * 60})
     eventually(lambda: state_of(cut, "scheduled") == {"terminated"})
     assert cut.control("status")["schedules"]["swift-fleet-scheduled-end"] == "ok"
     assert "running" in state_of(cut, "leased"), "it was extended"
 
 
 def test_the_lease_alone_ends_every_node_at_its_deadline(cut: Project) -> None:
-    cut.control("clock", {"advance": 30 * 60})
+    cut.control("clock", {"advance": 25 * 60})
     eventually(lambda: state_of(cut, "leased") == {"terminated"})
 
 
@@ -149,17 +182,46 @@ def test_a_fleet_that_ended_itself_bills_nothing_and_can_be_made_anew_or_taken_a
     cut.fleet("up", "-s", "leased", "--yes").ok()
     status = cut.fleet("status", "-s", "leased", "--json").ok().json
     assert len(status["nodes"]) == 1
-    assert {end["name"]: end["state"] for end in status["ends"]} == {
-        "lease": "armed",
-        "idle end": "off",
-        "AWS schedule": "armed",
-    }
+    assert {end["name"]: end["state"] for end in status["ends"]} == ALL_ARMED
 
 
 def test_with_the_state_lost_down_still_ends_all_of_the_stack_and_says_what_no_state_knew(cut: Project) -> None:
-    assert any(one.startswith("instance i-") for one in cut.left("leased"))
+    assert cut.left("idle")
     shutil.rmtree(cut.state / "pulumi")
     (cut.state / "pulumi").mkdir()
-    done = cut.fleet("down", "-s", "leased").ok()
+    done = cut.fleet("down", "-s", "idle").ok()
     assert "that no state file knew" in done.out
-    assert cut.left("leased") == []
+    assert cut.left("idle") == []
+
+
+def test_a_sweep_ends_what_outlived_its_time_and_leaves_the_rest_to_its_owner(cut: Project) -> None:
+    """With no state, no lease and no schedule: spawn #502's fleet, which ran on for hours."""
+    assert "nothing to end" in cut.fleet("sweep").ok().out
+    cut.cloud("leased").client("scheduler").delete_schedule(Name="swift-fleet-leased-end")
+    on_node(cut, "leased", "0", STOP_LEASE)
+    cut.control("clock", {"advance": 130 * 60})
+    assert "nothing to end" in cut.fleet("sweep").ok().out, "its other ends have a quarter of an hour"
+    cut.control("clock", {"advance": 10 * 60})
+    listed = cut.fleet("sweep").ok().out
+    assert "leased: past its time, 1 of 1 nodes should have ended at" in listed
+    assert state_of(cut, "leased") >= {"running"}, "without --yes it only lists"
+    cut.fleet("sweep", "--yes").ok()
+    eventually(lambda: state_of(cut, "leased") == {"terminated"})
+    assert any(one.startswith("VPC") for one in cut.left("leased")), "the rest of a known stack is for fleet down"
+
+
+def test_a_sweep_ends_whole_what_has_no_stack_file_and_says_what_it_could_not_ask(cut: Project) -> None:
+    file = cut.root / "stacks" / "Pulumi.leased.yaml"
+    account = cut.cloud("leased")
+    file.rename(file.with_suffix(".gone"))
+    cut.control("faults", [{"action": "DescribeAlarms", "code": "AccessDenied", "status": 403}])
+    refused = cut.fleet("sweep", "--json")
+    cut.control("faults", [])
+    assert refused.code == 4
+    assert [one["asked"] for one in refused.events[-2]["unasked"]] == ["cloudwatch DescribeAlarms *"]
+    assert [one["stack"] for one in refused.events[-2]["found"] if one["doomed"]] == ["leased"]
+    elsewhere = cut.fleet("sweep", "--region", "eu-west-1", "--yes").ok().out
+    assert "nothing to end; looked in eu-west-1" in elsewhere or "ended 0 things" in elsewhere
+    assert any(thing.found for thing in sweep.look(account, "leased"))
+    cut.fleet("sweep", "--yes").ok()
+    assert not any(thing.found for thing in sweep.look(account, "leased"))

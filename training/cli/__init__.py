@@ -31,6 +31,7 @@ COMMANDS = {
     "diagnose": ("diagnose:diagnose", "What went wrong in a run's logs: line, cause, argument to change."),
     "collect": ("stages:collect", "Fetch a run's output and logs."),
     "down": ("stack:down", "End everything of a stack, and prove it."),
+    "sweep": ("sweep:sweep", "Find by tag what outlived its time or has no stack file here, and end it."),
     "receipt": ("stages:receipt", "What a run was to cost and did, and where its results are."),
     "ssh": ("stack:ssh", "Open a shell on a node, or run a command there."),
     "runs": ("runs:runs", "List the runs that this clone knows."),

@@ -41,9 +41,11 @@ def preview(stack: str | None, as_json: bool) -> None:
 @options.json
 def up(stack: str | None, key: Path | None, yes: bool, as_json: bool) -> None:
     """Create or update the fleet of a stack; as `pulumi up`. Says what it costs and when it ends."""
+    from training import ends
     from training.cli.run import interruptible
     from training.fleets import StackFleet
     from training.receipt import span
+    from training.remote import Machines
     from training.screen import one_stage
 
     fleet = StackFleet(options.project_root(), options.needed_stack(stack), key)
@@ -59,11 +61,21 @@ def up(stack: str | None, key: Path | None, yes: bool, as_json: bool) -> None:
         click.confirm(asked, abort=True, err=as_json)
     with interruptible(fleet), one_stage("up", as_json=as_json) as say:
         inventory = fleet.up(say)
+        say("looking whether each of its ends is armed")
+        with Machines(inventory) as machines:
+            proven = ends.prove(fleet, fleet.live(), machines)
     life = span(offer.lifetime.total_seconds()) if offer.lifetime else "unknown"
     if as_json:
-        options.put_json({"stack": fleet.name, "nodes": [node.address for node in inventory.nodes]})
+        options.put_json(
+            {
+                "stack": fleet.name,
+                "nodes": [node.address for node in inventory.nodes],
+                "ends": [asdict(end) for end in proven],
+            }
+        )
     else:
         click.echo(f"{len(inventory.nodes)} nodes up, {price}; each ends itself {life} after it booted")
+        click.echo(f"ends armed: {', '.join(end.name for end in proven if end.state == 'armed')}")
         click.echo(f"fleet launch JOB -s {fleet.name} · fleet status -s {fleet.name} · fleet down -s {fleet.name}")
 
 

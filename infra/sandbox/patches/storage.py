@@ -71,7 +71,7 @@ def file_systems() -> set[str]:
     return {fs for backend in _backends() for fs in backend.file_systems_by_id}
 
 
-def share(instance: Instance, file_system: str, access_point: str, path: str, *, tls: bool) -> Share:
+def share(instance: Instance, file_system: str, access_point: str, path: str, *, tls: bool, iam: bool = False) -> Share:
     """What mount.efs would find, or its refusal. https://github.com/aws/efs-utils"""
     backend = next((b for b in _backends() if file_system in b.file_systems_by_id), None)
     if backend is None:
@@ -83,6 +83,10 @@ def share(instance: Instance, file_system: str, access_point: str, path: str, *,
     if not any(target.life_cycle_state == "available" for target in near):
         zone = instance.availability_zone
         raise MountRefused(f'Failed to resolve "{file_system}": no available mount target of this VPC in {zone}.')
+    if iam and not instance.ec2_backend.iam_instance_profile_associations.get(instance.id):
+        raise MountRefused("Failed to retrieve AWS security credentials: the instance has no profile.")
+    if not _lets_in(backend.file_systems_by_id[file_system].file_system_policy, anonymous=not iam):
+        raise MountRefused(f"mount.nfs4: access denied by server while mounting {file_system}: its policy.")
     if not access_point:
         return Share(file_system, path, create=False)
     if not tls:
@@ -94,6 +98,14 @@ def share(instance: Instance, file_system: str, access_point: str, path: str, *,
         raise MountRefused("A path can't be given along with an access point, which has its own root directory.")
     root: dict[str, Any] = dict(point.root_directory)
     return Share(file_system, root.get("Path") or "/", create=bool(root.get("CreationInfo")))
+
+
+def _lets_in(policy: str | None, *, anonymous: bool) -> bool:
+    """Whether a file system's policy has somebody come in at all; without one everybody on the network may.
+    https://docs.aws.amazon.com/efs/latest/ug/iam-access-control-nfs-efs.html"""
+    statements = json.loads(policy or "{}").get("Statement", [])
+    allowed = [one["Principal"] for one in statements if one["Effect"] == "Allow"]
+    return not statements or any(not anonymous or one in ("*", {"AWS": "*"}) for one in allowed)
 
 
 def _backends() -> list[EFSBackend]:

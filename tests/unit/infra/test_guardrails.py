@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from infra.ends import parse_at
-from infra.guardrails import _may_terminate, at, schedule_name
+from infra.guardrails import at, right_to_terminate, schedule_name
 
 MOMENTS = st.datetimes(
     datetime(2000, 1, 1),
@@ -31,6 +31,6 @@ def test_the_schedule_is_found_by_its_name_alone() -> None:
 
 
 def test_the_right_to_terminate_ends_at_the_stacks_own_tag() -> None:
-    (statement,) = json.loads(_may_terminate("dev"))["Statement"]
+    (statement,) = json.loads(right_to_terminate("dev"))["Statement"]
     assert statement["Action"] == "ec2:TerminateInstances"
     assert statement["Condition"] == {"StringEquals": {"ec2:ResourceTag/swift-fleet:stack": "dev"}}

@@ -16,6 +16,7 @@ import pytest
 from pulumi.runtime import config as engine_config
 from pulumi.runtime import mocks, settings
 
+from infra.alarms import idle_percent
 from infra.budget import capped, within_budget
 from infra.cost import hourly_cost
 from infra.fabric import Interface
@@ -38,7 +39,7 @@ UNTAGGED = {
     "aws:scheduler/schedule:Schedule",
 }
 
-COMPONENTS = ("Access", "Capacity", "Network", "Storage", "Nodes", "Guardrails")
+COMPONENTS = ("Access", "Capacity", "Network", "Storage", "Nodes", "Guardrails", "IdleAlarms")
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 
@@ -183,6 +184,44 @@ def test_a_budget_ends_the_nodes_and_the_schedule_alike(
     assert f"+ {55 * 60} ))" in first.get_payload()
     at = datetime.strptime(fleet.one("end")["scheduleExpression"], "at(%Y-%m-%dT%H:%M:%S)").replace(tzinfo=UTC)
     assert at - NOW == timedelta(minutes=60)
+
+
+def test_each_node_has_an_alarm_that_terminates_it_when_its_cpu_does_nothing(fleet: Engine) -> None:
+    alarm = fleet.one("node-002-idle")
+    assert (alarm["name"], alarm["dimensions"]) == ("swift-fleet-dev-node-002-idle", {"InstanceId": "id-node-002"})
+    assert alarm["alarmActions"] == ["arn:aws:automate:us-east-1:ec2:terminate"]
+    assert (alarm["namespace"], alarm["metricName"], alarm["statistic"]) == ("AWS/EC2", "CPUUtilization", "Maximum")
+    assert (alarm["comparisonOperator"], alarm["threshold"]) == ("LessThanThreshold", 5.0)
+    # two hours, each period of them, and a missing one is no idle one
+    assert (alarm["period"], alarm["evaluationPeriods"], alarm["datapointsToAlarm"]) == (300, 24, 24)
+    assert alarm["treatMissingData"] == "notBreaching"
+    assert len(fleet.all("aws:cloudwatch/metricAlarm:MetricAlarm")) == 3
+
+
+@pytest.mark.parametrize(("vcpus", "percent"), [(4, 5.0), (48, 1.042), (192, 0.26)])
+def test_half_a_core_at_work_is_not_idle(vcpus: int, percent: float) -> None:
+    assert idle_percent(vcpus) == percent
+
+
+def test_without_an_idle_end_there_is_no_alarm(tmp_path: Path) -> None:
+    assert planned(tmp_path, idleMinutes="0").all("aws:cloudwatch/metricAlarm:MetricAlarm") == []
+
+
+def test_a_node_carries_its_lifetime_for_whoever_sweeps(fleet: Engine) -> None:
+    assert {node["tags"]["swift-fleet:lifetime"] for node in fleet.all("aws:ec2/instance:Instance")} == {"2h"}
+
+
+def test_without_a_role_the_nodes_have_none_and_their_network_opens_the_files(tmp_path: Path) -> None:
+    bare = planned(tmp_path, instanceRole="false")
+    assert [role["tags"]["Name"] for role in bare.all("aws:iam/role:Role")] == ["fleet-dev"]  # the schedule's
+    assert bare.all("aws:iam/instanceProfile:InstanceProfile") == []
+    node = bare.one("node-000")
+    assert "iamInstanceProfile" not in node and "--setenv=FLEET_SHARED_IAM= " in node["userData"]
+    deny, allow = json.loads(bare.one("files-policy")["policy"])["Statement"]
+    assert (deny["Effect"], deny["Condition"]) == ("Deny", {"Bool": {"aws:SecureTransport": "false"}})
+    assert allow["Principal"] == {"AWS": "*"}
+    assert allow["Condition"]["Bool"] == {"elasticfilesystem:AccessedViaMountTarget": "true"}
+    assert allow["Condition"]["StringEquals"] == {"elasticfilesystem:AccessPointArn": "arn:files-point"}
 
 
 def test_the_schedule_ends_every_node_by_id(fleet: Engine) -> None:

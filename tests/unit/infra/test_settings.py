@@ -119,6 +119,7 @@ FIELDS: dict[str, Any] = {
     "budget": 200,
     "maxUsdPerHour": 12.5,
     "idleMinutes": 30,
+    "instanceRole": False,
     "zone": "us-east-1c",
     "vpcCidr": "10.1.0.0/20",
     "operatorCidr": "203.0.113.7/32",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from infra.sandbox.provider.resources.addresses import Eip, EipAssociation
+from infra.sandbox.provider.resources.alarms import MetricAlarm
 from infra.sandbox.provider.resources.base import Resource
 from infra.sandbox.provider.resources.capacity import CapacityReservation, PlacementGroup
 from infra.sandbox.provider.resources.groups import EgressRule, IngressRule, SecurityGroup
@@ -46,6 +47,7 @@ RESOURCES: dict[str, Resource] = {
         RolePolicyAttachment(),
         InstanceProfile(),
         Schedule(),
+        MetricAlarm(),
     )
 }
 

@@ -105,10 +105,12 @@ def test_shutdown(line: str, plan: Shutdown) -> None:
 
 
 def test_mount_reads_efs() -> None:
-    assert parse_mount(["-t", "efs", "-o", "tls,accesspoint=fsap-1", "fs-1:/", "shared"]) == Mount(
-        "fs-1", "/", "shared", True, "fsap-1"
+    assert parse_mount(["-t", "efs", "-o", "tls,iam,accesspoint=fsap-1", "fs-1:/", "shared"]) == Mount(
+        "fs-1", "/", "shared", True, "fsap-1", True
     )
-    assert parse_mount(["-t", "efs", "fs-1.efs.us-east-1.amazonaws.com:/a", "d"]) == Mount("fs-1", "/a", "d", False, "")
+    assert parse_mount(["-t", "efs", "fs-1.efs.us-east-1.amazonaws.com:/a", "d"]) == Mount(
+        "fs-1", "/a", "d", False, "", False
+    )
 
 
 @pytest.mark.parametrize("line", ["/dev/nvme1n1 /data", "-t xfs a b", "-t efs fs-1:/"])

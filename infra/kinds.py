@@ -1,0 +1,236 @@
+"""What AWS can hold of a fleet, kind by kind: who finds it by its tag or name, and who ends it.
+
+A finder looks for one stack's things, or, without a stack, for those of all.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from infra.alarms import alarm_prefix
+from infra.cloud import Cloud
+from infra.guardrails import STACK_TAG, schedule_name
+from infra.nodes import LIFETIME_TAG
+from infra.settings import parse_duration
+
+
+@dataclass(frozen=True)
+class Thing:
+    """Something that exists: kind "instance", id "i-...", what it says of itself ("running m7i.xlarge"), and whose."""
+
+    kind: str
+    id: str
+    detail: str = ""
+    stack: str = ""
+
+
+@dataclass(frozen=True)
+class Node:
+    """A machine that bills: its state, type and zone, when AWS launched it (UTC), how long its tag says it lives."""
+
+    id: str
+    state: str
+    instance_type: str
+    zone: str
+    launched_at: datetime
+    lifetime: timedelta | None = None
+    stack: str = ""
+
+    @property
+    def ends_at(self) -> datetime | None:
+        return None if self.lifetime is None else self.launched_at + self.lifetime
+
+
+@dataclass(frozen=True)
+class Kind:
+    """asked: the question as a proof shows it, with {tag} or {stack}; everywhere: not of one region."""
+
+    asked: str
+    find: Callable[[Cloud, str | None], Iterable[Thing]]
+    end: Callable[[Cloud, list[Thing]], None]
+    everywhere: bool = False
+
+
+def tagged(stack: str | None) -> list[dict[str, object]]:
+    """EC2's filter for what is ours."""
+    if stack is None:
+        return [{"Name": "tag-key", "Values": [STACK_TAG]}]
+    return [{"Name": f"tag:{STACK_TAG}", "Values": [stack]}]
+
+
+def stack_of(tags: Iterable[dict[str, str]] | None) -> str:
+    return next((tag["Value"] for tag in tags or [] if tag["Key"] == STACK_TAG), "")
+
+
+def pages(cloud: Cloud, service: str, call: str, key: str, **arguments: object) -> Iterator[Any]:
+    for page in cloud.client(service).get_paginator(call).paginate(**arguments):
+        yield from page[key]
+
+
+def nodes(cloud: Cloud, stack: str | None) -> Iterator[Node]:
+    """The machines that bill."""
+    states = {"Name": "instance-state-name", "Values": ["pending", "running", "stopping", "stopped", "shutting-down"]}
+    for group in pages(cloud, "ec2", "describe_instances", "Reservations", Filters=[*tagged(stack), states]):
+        for one in group["Instances"]:
+            tags = {tag["Key"]: tag["Value"] for tag in one.get("Tags", [])}
+            yield Node(
+                one["InstanceId"],
+                one["State"]["Name"],
+                one["InstanceType"],
+                one["Placement"]["AvailabilityZone"],
+                one["LaunchTime"].astimezone(UTC),
+                _lifetime(tags.get(LIFETIME_TAG, "")),
+                tags[STACK_TAG],
+            )
+
+
+def _lifetime(text: str) -> timedelta | None:
+    """Of a tag that a person may have written over: None where it is no duration."""
+    try:
+        return parse_duration(text)
+    except ValueError:
+        return None
+
+
+def _instances(cloud: Cloud, stack: str | None) -> Iterator[Thing]:
+    for node in nodes(cloud, stack):
+        yield Thing("instance", node.id, f"{node.state} {node.instance_type}", node.stack)
+
+
+def _end_instances(cloud: Cloud, things: list[Thing]) -> None:
+    ids = [thing.id for thing in things]
+    cloud.client("ec2").terminate_instances(InstanceIds=ids)
+    waiter = cloud.client("ec2").get_waiter("instance_terminated")
+    waiter.wait(InstanceIds=ids, WaiterConfig={"Delay": 2, "MaxAttempts": 300})
+
+
+def _reservations(cloud: Cloud, stack: str | None) -> Iterator[Thing]:
+    states = {"Name": "state", "Values": ["active", "pending", "scheduled", "payment-pending", "delayed", "assessing"]}
+    call = ("ec2", "describe_capacity_reservations", "CapacityReservations")
+    for one in pages(cloud, *call, Filters=[*tagged(stack), states]):
+        detail = f"{one['State']} {one['TotalInstanceCount']} x {one['InstanceType']}"
+        yield Thing("capacity reservation", one["CapacityReservationId"], detail, stack_of(one.get("Tags")))
+
+
+def _end_reservations(cloud: Cloud, things: list[Thing]) -> None:
+    for thing in things:
+        cloud.client("ec2").cancel_capacity_reservation(CapacityReservationId=thing.id)
+
+
+def _schedules(cloud: Cloud, stack: str | None) -> Iterator[Thing]:
+    prefix = schedule_name(stack) if stack else "swift-fleet-"
+    for one in pages(cloud, "scheduler", "list_schedules", "Schedules", NamePrefix=prefix):
+        whose = re.fullmatch(r"swift-fleet-(.+)-end", one["Name"])
+        if whose and stack in (None, whose.group(1)):
+            yield Thing("schedule", one["Name"], one.get("State", ""), whose.group(1))
+
+
+def _end_schedules(cloud: Cloud, things: list[Thing]) -> None:
+    for thing in things:
+        cloud.client("scheduler").delete_schedule(Name=thing.id)
+
+
+def _alarms(cloud: Cloud, stack: str | None) -> Iterator[Thing]:
+    prefix = alarm_prefix(stack) if stack else "swift-fleet-"
+    for one in pages(cloud, "cloudwatch", "describe_alarms", "MetricAlarms", AlarmNamePrefix=prefix):
+        whose = re.fullmatch(r"swift-fleet-(.+)-node-\d+-idle", one["AlarmName"])
+        if whose and stack in (None, whose.group(1)):
+            yield Thing("alarm", one["AlarmName"], one.get("StateValue", ""), whose.group(1))
+
+
+def _end_alarms(cloud: Cloud, things: list[Thing]) -> None:
+    for begin in range(0, len(things), 100):  # DeleteAlarms takes 100 names
+        cloud.client("cloudwatch").delete_alarms(AlarmNames=[thing.id for thing in things[begin : begin + 100]])
+
+
+def _addresses(cloud: Cloud, stack: str | None) -> Iterator[Thing]:
+    for one in cloud.client("ec2").describe_addresses(Filters=tagged(stack))["Addresses"]:
+        yield Thing("elastic address", one["AllocationId"], one["PublicIp"], stack_of(one.get("Tags")))
+
+
+def _end_addresses(cloud: Cloud, things: list[Thing]) -> None:
+    ec2 = cloud.client("ec2")
+    for thing in things:
+        (one,) = ec2.describe_addresses(AllocationIds=[thing.id])["Addresses"]
+        if one.get("AssociationId"):
+            ec2.disassociate_address(AssociationId=one["AssociationId"])
+        ec2.release_address(AllocationId=thing.id)
+
+
+def _volumes(cloud: Cloud, stack: str | None) -> Iterator[Thing]:
+    for one in pages(cloud, "ec2", "describe_volumes", "Volumes", Filters=tagged(stack)):
+        yield Thing("volume", one["VolumeId"], f"{one['State']} {one['Size']} GiB", stack_of(one.get("Tags")))
+
+
+def _end_volumes(cloud: Cloud, things: list[Thing]) -> None:
+    for thing in things:
+        cloud.client("ec2").delete_volume(VolumeId=thing.id)
+
+
+def _placement_groups(cloud: Cloud, stack: str | None) -> Iterator[Thing]:
+    for one in cloud.client("ec2").describe_placement_groups(Filters=tagged(stack))["PlacementGroups"]:
+        yield Thing("placement group", one["GroupName"], one["Strategy"], stack_of(one.get("Tags")))
+
+
+def _end_placement_groups(cloud: Cloud, things: list[Thing]) -> None:
+    for thing in things:
+        cloud.client("ec2").delete_placement_group(GroupName=thing.id)
+
+
+def _templates(cloud: Cloud, stack: str | None) -> Iterator[Thing]:
+    call = ("ec2", "describe_launch_templates", "LaunchTemplates")
+    for one in pages(cloud, *call, Filters=tagged(stack)):
+        name = one.get("LaunchTemplateName", "")
+        yield Thing("launch template", one["LaunchTemplateId"], name, stack_of(one.get("Tags")))
+
+
+def _end_templates(cloud: Cloud, things: list[Thing]) -> None:
+    for thing in things:
+        cloud.client("ec2").delete_launch_template(LaunchTemplateId=thing.id)
+
+
+def _file_systems(cloud: Cloud, stack: str | None) -> Iterator[Thing]:
+    for one in pages(cloud, "efs", "describe_file_systems", "FileSystems"):
+        whose = stack_of(one["Tags"])
+        if whose and stack in (None, whose):
+            yield Thing("file system", one["FileSystemId"], one["LifeCycleState"], whose)
+
+
+def _end_file_systems(cloud: Cloud, things: list[Thing]) -> None:
+    import tenacity
+    from botocore.exceptions import ClientError
+
+    efs = cloud.client("efs")
+    # A file system with a mount target is refused, and a mount target takes a minute or two to go.
+    patient = tenacity.Retrying(
+        retry=tenacity.retry_if_exception(
+            lambda error: isinstance(error, ClientError) and error.response["Error"]["Code"] == "FileSystemInUse"
+        ),
+        wait=tenacity.wait_fixed(3),
+        stop=tenacity.stop_after_delay(600),
+        reraise=True,
+    )
+    for thing in things:
+        for target in efs.describe_mount_targets(FileSystemId=thing.id)["MountTargets"]:
+            efs.delete_mount_target(MountTargetId=target["MountTargetId"])
+        for point in efs.describe_access_points(FileSystemId=thing.id)["AccessPoints"]:
+            efs.delete_access_point(AccessPointId=point["AccessPointId"])
+        patient(efs.delete_file_system, FileSystemId=thing.id)
+
+
+#: What costs money, first; the rest is in kinds_network and kinds_access.
+MACHINES = (
+    Kind("ec2 DescribeInstances {tag}", _instances, _end_instances),
+    Kind("ec2 DescribeCapacityReservations {tag}", _reservations, _end_reservations),
+    Kind("scheduler ListSchedules {stack}", _schedules, _end_schedules),
+    Kind("cloudwatch DescribeAlarms {stack}", _alarms, _end_alarms),
+    Kind("ec2 DescribeAddresses {tag}", _addresses, _end_addresses),
+    Kind("ec2 DescribeVolumes {tag}", _volumes, _end_volumes),
+    Kind("ec2 DescribePlacementGroups {tag}", _placement_groups, _end_placement_groups),
+    Kind("ec2 DescribeLaunchTemplates {tag}", _templates, _end_templates),
+    Kind("efs DescribeFileSystems {tag}", _file_systems, _end_file_systems),
+)

@@ -1,0 +1,62 @@
+"""The kinds by which people and nodes are let in: keys of the region, profiles and roles of the account."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from infra.cloud import Cloud
+from infra.kinds import Kind, Thing, pages, stack_of, tagged
+from infra.nodes import fleet_name
+
+
+def _keys(cloud: Cloud, stack: str | None) -> Iterator[Thing]:
+    for one in cloud.client("ec2").describe_key_pairs(Filters=tagged(stack))["KeyPairs"]:
+        yield Thing("key pair", one["KeyName"], stack=stack_of(one.get("Tags")))
+
+
+def _end_keys(cloud: Cloud, things: list[Thing]) -> None:
+    for thing in things:
+        cloud.client("ec2").delete_key_pair(KeyName=thing.id)
+
+
+def _profiles(cloud: Cloud, stack: str | None) -> Iterator[Thing]:
+    iam = cloud.client("iam")
+    for one in pages(cloud, "iam", "list_instance_profiles", "InstanceProfiles"):
+        name = one["InstanceProfileName"]
+        if name.startswith(f"{fleet_name(stack)}-" if stack else fleet_name("")):
+            whose = stack_of(iam.list_instance_profile_tags(InstanceProfileName=name)["Tags"])
+            if whose and stack in (None, whose):
+                yield Thing("instance profile", name, stack=whose)
+
+
+def _end_profiles(cloud: Cloud, things: list[Thing]) -> None:
+    iam = cloud.client("iam")
+    for thing in things:
+        for role in iam.get_instance_profile(InstanceProfileName=thing.id)["InstanceProfile"]["Roles"]:
+            iam.remove_role_from_instance_profile(InstanceProfileName=thing.id, RoleName=role["RoleName"])
+        iam.delete_instance_profile(InstanceProfileName=thing.id)
+
+
+def _roles(cloud: Cloud, stack: str | None) -> Iterator[Thing]:
+    iam = cloud.client("iam")
+    for one in pages(cloud, "iam", "list_roles", "Roles"):
+        name = one["RoleName"]
+        if name.startswith(f"{fleet_name(stack)}-" if stack else fleet_name("")):
+            whose = stack_of(iam.list_role_tags(RoleName=name)["Tags"])
+            if whose and stack in (None, whose):
+                yield Thing("role", name, stack=whose)
+
+
+def _end_roles(cloud: Cloud, things: list[Thing]) -> None:
+    iam = cloud.client("iam")
+    for thing in things:
+        for policy in iam.list_role_policies(RoleName=thing.id)["PolicyNames"]:
+            iam.delete_role_policy(RoleName=thing.id, PolicyName=policy)
+        iam.delete_role(RoleName=thing.id)
+
+
+ACCESS = (
+    Kind("ec2 DescribeKeyPairs {tag}", _keys, _end_keys),
+    Kind("iam ListInstanceProfiles {stack}", _profiles, _end_profiles, everywhere=True),
+    Kind("iam ListRoles {stack}", _roles, _end_roles, everywhere=True),
+)

@@ -1,0 +1,84 @@
+"""The kinds of a fleet's own network, in the order in which they can go (see infra/kinds.py)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from infra.cloud import Cloud
+from infra.kinds import Kind, Thing, pages, stack_of, tagged
+
+
+def _groups(cloud: Cloud, stack: str | None) -> Iterator[Thing]:
+    for one in pages(cloud, "ec2", "describe_security_groups", "SecurityGroups", Filters=tagged(stack)):
+        yield Thing("security group", one["GroupId"], one["GroupName"], stack_of(one.get("Tags")))
+
+
+def _end_groups(cloud: Cloud, things: list[Thing]) -> None:
+    ec2 = cloud.client("ec2")
+    # Rules first: a group that another one's rule names can't be deleted.
+    for thing in things:
+        rules = ec2.describe_security_group_rules(Filters=[{"Name": "group-id", "Values": [thing.id]}])
+        for out in (False, True):
+            ids = [r["SecurityGroupRuleId"] for r in rules["SecurityGroupRules"] if r["IsEgress"] is out]
+            revoke = ec2.revoke_security_group_egress if out else ec2.revoke_security_group_ingress
+            if ids:
+                revoke(GroupId=thing.id, SecurityGroupRuleIds=ids)
+    for thing in things:
+        ec2.delete_security_group(GroupId=thing.id)
+
+
+def _subnets(cloud: Cloud, stack: str | None) -> Iterator[Thing]:
+    for one in pages(cloud, "ec2", "describe_subnets", "Subnets", Filters=tagged(stack)):
+        yield Thing("subnet", one["SubnetId"], one["CidrBlock"], stack_of(one.get("Tags")))
+
+
+def _end_subnets(cloud: Cloud, things: list[Thing]) -> None:
+    for thing in things:
+        cloud.client("ec2").delete_subnet(SubnetId=thing.id)
+
+
+def _route_tables(cloud: Cloud, stack: str | None) -> Iterator[Thing]:
+    for one in pages(cloud, "ec2", "describe_route_tables", "RouteTables", Filters=tagged(stack)):
+        yield Thing("route table", one["RouteTableId"], stack=stack_of(one.get("Tags")))
+
+
+def _end_route_tables(cloud: Cloud, things: list[Thing]) -> None:
+    ec2 = cloud.client("ec2")
+    for thing in things:
+        table = ec2.describe_route_tables(RouteTableIds=[thing.id])["RouteTables"][0]
+        for joined in table["Associations"]:
+            ec2.disassociate_route_table(AssociationId=joined["RouteTableAssociationId"])
+        ec2.delete_route_table(RouteTableId=thing.id)
+
+
+def _gateways(cloud: Cloud, stack: str | None) -> Iterator[Thing]:
+    for one in pages(cloud, "ec2", "describe_internet_gateways", "InternetGateways", Filters=tagged(stack)):
+        yield Thing("internet gateway", one["InternetGatewayId"], stack=stack_of(one.get("Tags")))
+
+
+def _end_gateways(cloud: Cloud, things: list[Thing]) -> None:
+    ec2 = cloud.client("ec2")
+    for thing in things:
+        gateway = ec2.describe_internet_gateways(InternetGatewayIds=[thing.id])["InternetGateways"][0]
+        for attached in gateway["Attachments"]:
+            ec2.detach_internet_gateway(InternetGatewayId=thing.id, VpcId=attached["VpcId"])
+        ec2.delete_internet_gateway(InternetGatewayId=thing.id)
+
+
+def _vpcs(cloud: Cloud, stack: str | None) -> Iterator[Thing]:
+    for one in pages(cloud, "ec2", "describe_vpcs", "Vpcs", Filters=tagged(stack)):
+        yield Thing("VPC", one["VpcId"], one["CidrBlock"], stack_of(one.get("Tags")))
+
+
+def _end_vpcs(cloud: Cloud, things: list[Thing]) -> None:
+    for thing in things:
+        cloud.client("ec2").delete_vpc(VpcId=thing.id)
+
+
+NETWORK = (
+    Kind("ec2 DescribeSecurityGroups {tag}", _groups, _end_groups),
+    Kind("ec2 DescribeSubnets {tag}", _subnets, _end_subnets),
+    Kind("ec2 DescribeRouteTables {tag}", _route_tables, _end_route_tables),
+    Kind("ec2 DescribeInternetGateways {tag}", _gateways, _end_gateways),
+    Kind("ec2 DescribeVpcs {tag}", _vpcs, _end_vpcs),
+)

@@ -1,0 +1,153 @@
+"""`fleet sweep`: which accounts and regions to look in, what is found there, and its end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from infra import orphans
+from infra.cloud import Cloud
+from infra.errors import FleetError
+from infra.orphans import Found, Unasked
+from infra.settings import known_stacks
+from training.fleets import Say, StackFleet, quiet
+from training.receipt import span
+
+
+@dataclass(frozen=True)
+class Swept:
+    """found: everything of ours, kept or doomed; ended: "instance i-..." that this sweep ended; failed: what it could
+    not end, and why."""
+
+    found: tuple[Found, ...]
+    unasked: tuple[Unasked, ...]
+    ended: tuple[str, ...] = ()
+    failed: tuple[str, ...] = ()
+    asked: tuple[str, ...] = ()
+    yes: bool = False
+
+    @property
+    def doomed(self) -> int:
+        return sum(len(one.doomed) for one in self.found)
+
+
+@dataclass
+class Place:
+    """A region of an account, and the stacks whose files say that they are there."""
+
+    cloud: Cloud
+    known: set[str] = field(default_factory=set)
+
+
+def sweep(
+    root: Path,
+    *,
+    only: str | None = None,
+    regions: Sequence[str] = (),
+    all_regions: bool = False,
+    yes: bool = False,
+    say: Say = quiet,
+) -> Swept:
+    """Looks in each place, and with `yes` ends what is doomed. What can't be asked or ended never hides the rest."""
+    places, unasked = _places(root, only, regions, all_regions)
+    found: list[Found] = []
+    ended: list[str] = []
+    failed: list[str] = []
+
+    def told(thing: orphans.Thing) -> None:
+        ended.append(f"{thing.kind} {thing.id}")
+        say(ended[-1])
+
+    for place in places:
+        say(f"asking {place.cloud.region}")
+        here, not_asked = orphans.survey(place.cloud, place.known, only, whole_account=all_regions)
+        found += here
+        unasked += not_asked
+        for one in here if yes else ():
+            try:
+                orphans.end(place.cloud, one, told)
+            except FleetError as error:
+                failed.append(f"stack {one.stack} in {one.region}: {error.what}")
+    asked = tuple(place.cloud.region for place in places)
+    return Swept(tuple(found), tuple(unasked), tuple(ended), tuple(failed), asked, yes)
+
+
+def _places(
+    root: Path, only: str | None, regions: Sequence[str], all_regions: bool
+) -> tuple[list[Place], list[Unasked]]:
+    """The places of the stack files (of one, where its file is here), or other regions of the same accounts.
+
+    A file that can't be read is no reason to take its fleet for unknown: its stack is known everywhere.
+    """
+    homes: list[Place] = []
+    broken: set[str] = set()
+    unasked: list[Unasked] = []
+    names = known_stacks(root)
+    for name in names:
+        try:
+            _add(homes, StackFleet(root, name).stack.cloud, name)
+        except FleetError as error:
+            broken.add(name)
+            if only in (None, name):
+                unasked.append(Unasked("?", f"stack {name}", str(error)))
+    places = [home for home in homes if only is None or only not in names or only in home.known]
+    if regions or all_regions:
+        accounts: list[Place] = []
+        for home in places:
+            if not any(_same_account(home.cloud, one.cloud) for one in accounts):
+                accounts.append(home)
+        places = []
+        for account in accounts:
+            try:
+                wanted = orphans.enabled_regions(account.cloud) if all_regions else regions
+            except FleetError as error:
+                unasked.append(Unasked(account.cloud.region, "ec2 DescribeRegions", error.what))
+                continue
+            for region in wanted:
+                cloud = replace(account.cloud, region=region, _clients={})
+                there = [
+                    home.known for home in homes if _same_account(home.cloud, cloud) and home.cloud.region == region
+                ]
+                places.append(Place(cloud, set().union(*there)))
+    for place in places:
+        place.known |= broken
+    return places, unasked
+
+
+def _add(homes: list[Place], cloud: Cloud, name: str) -> None:
+    for home in homes:
+        if _same_account(home.cloud, cloud) and home.cloud.region == cloud.region:
+            home.known.add(name)
+            return
+    homes.append(Place(cloud, {name}))
+
+
+def _same_account(one: Cloud, other: Cloud) -> bool:
+    """As far as the stack files tell: the same credentials at the same endpoints."""
+    return (one.profile, one.access_key, one.endpoints) == (other.profile, other.access_key, other.endpoints)
+
+
+def lines(swept: Swept) -> list[str]:
+    out = []
+    for one in swept.found:
+        out.append(f"{one.region}  {one.stack}: {one.verdict}, {one.why}{_bill(one)}")
+        shown: Iterable[orphans.Thing] = one.doomed
+        out += [f"  {thing.kind} {thing.id} {thing.detail}".rstrip() for thing in shown]
+    where = ", ".join(dict.fromkeys(swept.asked)) or "nowhere"
+    if swept.yes:
+        out.append(f"ended {len(swept.ended)} things; looked in {where}")
+    elif swept.doomed:
+        out.append(f"{swept.doomed} things would be ended; looked in {where}. fleet sweep --yes ends them")
+    else:
+        out.append(f"nothing to end; looked in {where}")
+    return out
+
+
+def _bill(one: Found) -> str:
+    if not one.nodes or one.since is None:
+        return ""
+    price = "price unknown" if one.usd_per_hour is None else f"${one.usd_per_hour:.2f} an hour by list price"
+    age = span((datetime.now(UTC) - one.since).total_seconds())
+    return f"; {len(one.nodes)} x {one.nodes[0].instance_type} since {age}, {price}"
