@@ -7,8 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
+from datetime import datetime, timedelta
 from typing import Literal
 
 from infra import sweep
@@ -64,9 +63,9 @@ def survey(
         with translated():
             said = cloud.client("sts").get_caller_identity()
             machines = list(nodes(cloud, only))
+            now = cloud.now()
     except CloudRefused as error:
         return [], [Unasked(cloud.region, "sts GetCallerIdentity, ec2 DescribeInstances", error.what)]
-    now = parsedate_to_datetime(said["ResponseMetadata"]["HTTPHeaders"]["date"]).astimezone(UTC)
     things: dict[str, list[Thing]] = {}
     regional: set[str] = set()
     for kind in sweep.KINDS:

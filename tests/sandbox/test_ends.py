@@ -186,6 +186,7 @@ def test_a_fleet_that_ended_itself_bills_nothing_and_can_be_made_anew_or_taken_a
 
 
 def test_with_the_state_lost_down_still_ends_all_of_the_stack_and_says_what_no_state_knew(cut: Project) -> None:
+    on_node(cut, "leased", "0", STOP_LEASE)
     assert cut.left("idle")
     shutil.rmtree(cut.state / "pulumi")
     (cut.state / "pulumi").mkdir()
@@ -198,7 +199,6 @@ def test_a_sweep_ends_what_outlived_its_time_and_leaves_the_rest_to_its_owner(cu
     """With no state, no lease and no schedule: spawn #502's fleet, which ran on for hours."""
     assert "nothing to end" in cut.fleet("sweep").ok().out
     cut.cloud("leased").client("scheduler").delete_schedule(Name="swift-fleet-leased-end")
-    on_node(cut, "leased", "0", STOP_LEASE)
     cut.control("clock", {"advance": 130 * 60})
     assert "nothing to end" in cut.fleet("sweep").ok().out, "its other ends have a quarter of an hour"
     cut.control("clock", {"advance": 10 * 60})

@@ -59,6 +59,7 @@ class Engine(pulumi.runtime.Mocks):
 
     def call(self, args: pulumi.runtime.MockCallArgs) -> tuple[dict[str, Any], list[tuple[str, str]]]:
         answers: dict[str, dict[str, Any]] = {
+            "aws:index/getRegion:getRegion": {"region": "us-east-1"},
             "aws:ssm/getParameter:getParameter": {"insecureValue": f"ami-for-{args.args.get('name')}"},
         }
         return answers[args.token], []
