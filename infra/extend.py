@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 
+from infra.bought import BLOCK_ENDS_EARLY, read_bought
 from infra.cloud import Cloud, translated
 from infra.guardrails import at, schedule_name
 from infra.nodes import LIFETIME_TAG
@@ -14,6 +15,12 @@ from infra.sweep import live
 
 #: What GetSchedule tells and UpdateSchedule does not take.
 _TOLD_ONLY = ("Arn", "CreationDate", "LastModificationDate", "ResponseMetadata")
+
+
+def block_end(cloud: Cloud, reservation_id: str | None) -> datetime | None:
+    """When AWS begins to end what runs in that capacity block; None for what has no such end."""
+    bought = read_bought(cloud, reservation_id) if reservation_id else None
+    return bought.ends - BLOCK_ENDS_EARLY if bought and bought.is_block and bought.ends else None
 
 
 def move_schedule(cloud: Cloud, stack: str, to: datetime) -> None:

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 
 from infra.ends import End
 from infra.errors import BadInput, CloudRefused, FleetError
-from infra.extend import move_schedule, tag_lifetimes
+from infra.extend import block_end, move_schedule, tag_lifetimes
 from training import ends
 from training.fleets import Say, StackFleet, quiet
 from training.lease import leases, move
@@ -62,6 +62,13 @@ def extend(fleet: StackFleet, by: timedelta, say: Say = quiet) -> Extension:
                 f"it would live past {since + LONGEST:%Y-%m-%d %H:%M} UTC, 14 days after its launch",
                 where=f"stack {fleet.name}",
                 do="Extend it by less, or let it end and make it anew.",
+            )
+        block = block_end(cloud, fleet.config.capacity_reservation_id)
+        if block and max(schedule, lease) + by > block:
+            raise BadInput(
+                f"its capacity block ends what runs in it at {block:%Y-%m-%d %H:%M} UTC",
+                where=f"stack {fleet.name}",
+                do="Extend it by less: AWS gives no more.",
             )
         there = {rank: (deadline, deadline + by) for rank, deadline in held.items()}
         back = {rank: (new, old) for rank, (old, new) in there.items()}

@@ -28,6 +28,8 @@ def lines(plan: Plan, fleet: Fleet, is_up: bool) -> list[str]:
             f"ends     lease on each node, {span(offer.lifetime.total_seconds())} after it boots (about "
             f"{ends:%H:%M} UTC) · AWS schedule {ends + timedelta(minutes=5):%H:%M} UTC · fleet down"
         )
+    if isinstance(fleet, StackFleet) and not is_up:
+        out.append(f"idle     {_idle(fleet.config.idle_minutes)}")
     for shipment in plan.shipments:
         out.append(f"send     {shipment.arg}: {shipment.local} ({size(shipment.size)})")
     memory = of_plan(plan, machines())
@@ -67,6 +69,7 @@ def as_json(plan: Plan, fleet: Fleet, is_up: bool) -> dict[str, Any]:
         "price_source": offer.price_source,
         "price_note": fleet.hourly_cost.note if isinstance(fleet, StackFleet) else "",
         "lifetime_seconds": offer.lifetime.total_seconds() if offer.lifetime else None,
+        "idle_minutes": fleet.config.idle_minutes if isinstance(fleet, StackFleet) else None,
         "args": dict(plan.args),
         "ranks": [plan.command_line(rank) for rank in range(plan.nnodes if plan.job.distributed else 1)],
         "send": [{"arg": one.arg, "local": str(one.local), "bytes": one.size} for one in plan.shipments],
@@ -100,6 +103,12 @@ def _state(fleet: Fleet, is_up: bool) -> str:
     return f"stack {fleet.name}, " + (
         "up already: used, and left up" if is_up else "to be created, ended after the run"
     )
+
+
+def _idle(minutes: int) -> str:
+    if not minutes:
+        return "off: a node that does nothing lives to its deadline"
+    return f"a node ends itself after {minutes} min without work; an alarm at AWS, after {2 * minutes} min of idle CPU"
 
 
 def _cost(plan: Plan, fleet: Fleet) -> list[str]:

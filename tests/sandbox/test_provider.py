@@ -70,6 +70,24 @@ LIVES = [
     ),
     ("InstanceProfile", {}, {"tags": {"a": "b"}}, {"tags": {"a": "b"}}),
     (
+        "MetricAlarm",
+        {
+            "namespace": "AWS/EC2",
+            "metricName": "CPUUtilization",
+            "statistic": "Maximum",
+            "period": 300,
+            "comparisonOperator": "LessThanThreshold",
+            "threshold": 1.042,
+            "evaluationPeriods": 24,
+            "datapointsToAlarm": 24,
+            "treatMissingData": "notBreaching",
+            "dimensions": {"InstanceId": "i-0123456789abcdef0"},
+            "alarmActions": ["arn:aws:automate:us-east-1:ec2:terminate"],
+        },
+        {"threshold": 0.26, "dimensions": {"InstanceId": "i-0123456789abcdef1"}, "tags": {"a": "b"}},
+        {"threshold": 0.26, "dimensions": {"InstanceId": "i-0123456789abcdef1"}, "tags": {"a": "b"}},
+    ),
+    (
         "Schedule",
         {
             "scheduleExpression": "at(2030-01-01T00:00:00)",

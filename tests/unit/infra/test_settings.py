@@ -22,6 +22,12 @@ def project(folder: Path, *lines: str, stack: str = "dev") -> Path:
     return folder
 
 
+@pytest.mark.parametrize("written", ["0", "null"])
+def test_an_idle_end_is_off_by_0_or_null(tmp_path: Path, written: str) -> None:
+    project(tmp_path, "instanceType: g6.xlarge", f"idleMinutes: {written}")
+    assert load_stack(tmp_path, "dev")[0].idle_minutes == 0
+
+
 def refusal(folder: Path, *lines: str) -> str:
     project(folder, *lines)
     with pytest.raises(BadInput) as caught:

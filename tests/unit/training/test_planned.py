@@ -48,7 +48,7 @@ def shown(root: Path, text: str) -> str:
         ("already_up", ("instanceType: g6.xlarge", "nodes: 1", "sharedFiles: false"), True),
         ("no_gpu", ("instanceType: m7i.xlarge", "nodes: 3", "sharedFiles: false", "publicAddresses: false"), False),
         ("budget", ("instanceType: g6.xlarge", "nodes: 2", "budget: 2.50", "maxUsdPerHour: 2"), False),
-        ("no_price", ("instanceType: p5e.48xlarge", "nodes: 1", "lifetime: 1d"), False),
+        ("no_price", ("instanceType: p5e.48xlarge", "nodes: 1", "lifetime: 1d", "idleMinutes: 0"), False),
     ],
 )
 def test_a_plan_on_a_stack_reads_as_it_always_did(
