@@ -35,13 +35,14 @@ class Place:
 
 @dataclass(frozen=True)
 class Attempt:
-    """A place that was asked for and had no room. code: AWS's own."""
+    """A place that was asked for and had no room. code: AWS's own; why: what is known beyond it."""
 
     place: Place
     code: str
+    why: str = ""
 
     def __str__(self) -> str:
-        return f"{self.place}: {NO_ROOM[self.code]} ({self.code})"
+        return f"{self.place}: {self.why or NO_ROOM[self.code]} ({self.code})"
 
 
 def places(

@@ -21,6 +21,7 @@ from pydantic import (
     ConfigDict,
     Field,
     PlainSerializer,
+    ValidationInfo,
     field_validator,
     model_validator,
 )
@@ -99,8 +100,8 @@ class StackConfig(BaseModel):
     vpc_cidr: of the stack's own network.
     subnet_id: an existing one to use, with its VPC.
     security_group_id: an existing one to use; rules are neither added nor checked.
-    operator_cidr: who may open SSH; by default this machine's own public address.
     ssh_from_anywhere: allows operatorCidr 0.0.0.0/0.
+    operator_cidr: who may open SSH; by default this machine's own public address.
     public_addresses: whether nodes get one. Without, the operator must be in the VPC or a network joined to it.
     ssh_user, ssh_port: as the image has them.
     ami: image id; by default AWS's Deep Learning base image for Amazon Linux 2023, of the day of the first up.
@@ -125,8 +126,8 @@ class StackConfig(BaseModel):
     vpc_cidr: str = "10.77.0.0/16"
     subnet_id: Annotated[str, Field(pattern=r"^subnet-[0-9a-f]{8,17}$")] | None = None
     security_group_id: Annotated[str, Field(pattern=r"^sg-[0-9a-f]{8,17}$")] | None = None
-    operator_cidr: str | None = None
     ssh_from_anywhere: bool = False
+    operator_cidr: str | None = None
     public_addresses: bool = True
     ssh_user: str = "ec2-user"
     ssh_port: Annotated[int, Field(ge=1, le=65535)] = 22
@@ -168,18 +169,15 @@ class StackConfig(BaseModel):
             raise ValueError("must be a /16 to /24")
         return value
 
-    @model_validator(mode="after")
-    def _not_the_world(self) -> StackConfig:
-        if (
-            self.operator_cidr
-            and ipaddress.IPv4Network(self.operator_cidr).prefixlen == 0
-            and not self.ssh_from_anywhere
-        ):
+    @field_validator("operator_cidr")
+    @classmethod
+    def _not_the_world(cls, value: str | None, known: ValidationInfo) -> str | None:
+        if value == "0.0.0.0/0" and not known.data.get("ssh_from_anywhere"):
             raise ValueError(
-                "operatorCidr opens SSH to the whole internet: give your own network, such as 203.0.113.7/32, "
-                "or ask for it by sshFromAnywhere: true"
+                "opens SSH to the whole internet: give your own network, such as 203.0.113.7/32, "
+                "or say sshFromAnywhere: true"
             )
-        return self
+        return value
 
     @model_validator(mode="after")
     def _capacity_is_of_one_kind(self) -> StackConfig:

@@ -20,6 +20,7 @@ from infra.cloud import Cloud, cloud_of
 from infra.errors import BadInput, CloudRefused, FleetError, Interrupted
 from infra.outputs import Outputs, parse_outputs
 from infra.place import Attempt, Place, no_room
+from infra.quotas import shortage
 from infra.settings import PROJECT, load_stack, stack_file
 
 if TYPE_CHECKING:
@@ -99,22 +100,28 @@ class FleetStack:
         refresh = self._repair(on_change) or self._renew(on_change)
         self.walk = []
         places = self._places()
+        last: CloudRefused | None = None
         for place in places:
             self._place = place
             if len(places) > 1:
                 on_change(Change("try", "infra:Place", str(place), "started"))
+            if place and (why := shortage(self.cloud, self.config, place)):
+                self._missed(Attempt(place, "VcpuLimitExceeded", why), on_change)
+                continue
             try:
                 return self._up(on_change, refresh)
             except CloudRefused as error:
                 code = no_room(error.what)
                 if place is None or code is None:
                     raise
-                self.walk.append(Attempt(place, code))
-                on_change(Change("try", "infra:Place", str(place), "failed", code))
-                self.destroy(on_change)
-                if place is places[-1]:
-                    raise self._nowhere(error) from error
-        raise AssertionError("there is always a place to try")
+                last = error
+            self._missed(Attempt(place, code), on_change)
+            self.destroy(on_change)
+        raise self._nowhere(last)
+
+    def _missed(self, attempt: Attempt, on_change: OnChange) -> None:
+        self.walk.append(attempt)
+        on_change(Change("try", "infra:Place", str(attempt.place), "failed", attempt.why or attempt.code))
 
     def _up(self, on_change: OnChange, refresh: bool) -> Outputs:
         parallel = max(16, self.config.nodes + 8)
@@ -133,10 +140,12 @@ class FleetStack:
             return (None,)
         return choices(self.cloud, self.config, subnet_of(self.cloud, self.config))
 
-    def _nowhere(self, last: CloudRefused) -> CloudRefused:
-        """One place: AWS's own words; several: what each of them answered."""
+    def _nowhere(self, last: CloudRefused | None) -> CloudRefused:
+        """One place that AWS refused: its own words; else what is known of each."""
         do = "Nothing is left of it. Try later, or give swift-fleet:candidates more types or zones."
-        if len(self.walk) == 1:
+        if all(attempt.why for attempt in self.walk):
+            do = "Nothing was made. Ask AWS for more (Service Quotas in the console), or take fewer nodes."
+        if last and len(self.walk) == 1:
             return CloudRefused(last.what, where=last.where, do=do)
         return CloudRefused("; ".join(map(str, self.walk)), where=f"stack {self.name}", do=do)
 

@@ -69,3 +69,14 @@ def test_another_refusal_is_not_walked_away_from(project: Project) -> None:
     assert "us-east-1b" not in done.all
     project.control("faults", [])
     project.fleet("down", "-s", "sandbox").ok()
+
+
+def test_a_quota_that_is_too_small_is_named_before_anything_is_made(project: Project) -> None:
+    project.fleet("sandbox", "fault", "quota", "L-1216C47A", "6").ok()
+    before = len(project.calls())
+    done = up(project, candidates={"zones": ["us-east-1a"]})
+    project.fleet("sandbox", "fault", "clear").ok()
+    assert done.code == 4
+    assert "(L-1216C47A) is 6 vCPUs, 0 in use, 8 needed (VcpuLimitExceeded)" in done.err
+    made = [call["action"] for call in project.calls()[before:] if call["action"].startswith(("Create", "Run"))]
+    assert made == []

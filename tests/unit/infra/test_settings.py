@@ -192,7 +192,7 @@ def test_a_config_survives_its_own_json(minutes: int, nodes: int) -> None:
 @pytest.mark.parametrize(
     ("lines", "said"),
     [
-        (("operatorCidr: 0.0.0.0/0",), "operatorCidr opens SSH to the whole internet"),
+        (("operatorCidr: 0.0.0.0/0",), "swift-fleet:operatorCidr  opens SSH to the whole internet"),
         (("efa: true",), "efa: g6.xlarge has no EFA"),
         (("zone: us-east-1a", 'candidates: {"zones": ["us-east-1b"]}'), "zone fixes the zone"),
         (('candidates: {"instanceTypes": ["g6.12xlarge"]}',), "g6.12xlarge has 4 GPUs, g6.xlarge has 1"),
