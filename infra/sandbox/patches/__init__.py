@@ -1,5 +1,6 @@
 """What moto 5.2.5 lacks or gets wrong for a fleet, mended from outside. Each module hooks private parts of moto, so the
-version is exact in pyproject.toml and every hook has a contract test in tests/unit/infra/sandbox/test_patches.py."""
+version is exact in pyproject.toml and every hook has a contract test: tests/unit/infra/sandbox/test_patches.py, and for
+capacity tests/sandbox/test_rehearsal.py."""
 
 from __future__ import annotations
 

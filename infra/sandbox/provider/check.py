@@ -95,16 +95,17 @@ def _value(path: str, rule: Field, value: Any, failures: list[Failure]) -> Any:
     if rule.kind is Kind.OBJECTS and isinstance(value, list):
         return [_object(f"{path}[{at}]", rule, each, failures) for at, each in enumerate(value)]
     if rule.kind in (Kind.LIST, Kind.SET) and isinstance(value, list):
-        for at, each in enumerate(value):
-            if not isinstance(each, str):
-                failures.append((f"{path}[{at}]", f"expected a string, got {_named(each)}"))
-        return value
+        return [_element(f"{path}[{at}]", each, failures) for at, each in enumerate(value)]
     if rule.kind is Kind.MAP and isinstance(value, dict):
-        for key, each in value.items():
-            if not isinstance(each, str):
-                failures.append((f"{path}.{key}", f"expected a string, got {_named(each)}"))
-        return value
+        return {key: _element(f"{path}.{key}", each, failures) for key, each in value.items()}
     return _scalar(path, rule, value, failures)
+
+
+def _element(path: str, value: Any, failures: list[Failure]) -> Any:
+    made = _as_text(value)
+    if made is None:
+        failures.append((path, f"expected a string, got {_named(value)}"))
+    return value if made is None else made
 
 
 def _object(path: str, rule: Field, value: Any, failures: list[Failure]) -> Any:
@@ -143,10 +144,17 @@ def _scalar(path: str, rule: Field, value: Any, failures: list[Failure]) -> Any:
     return made
 
 
+def _as_text(value: Any) -> str | None:
+    """Text as it is; booleans and numbers as the bridge writes them where the provider takes text (schema.go)."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return str(value) if isinstance(value, str | int | float) else None
+
+
 def _coerced(kind: Kind, value: Any) -> Any:
     """The value as the kind wants it, None where it can't be; numbers and flags may come as text, as in Terraform."""
     if kind is Kind.TEXT:
-        return value if isinstance(value, str) else None
+        return _as_text(value)
     if kind is Kind.JSON:
         return json.dumps(value) if isinstance(value, dict) else value if isinstance(value, str) else None
     if kind is Kind.FLAG:

@@ -32,7 +32,7 @@ REFUSED = [
     ("Vpc", {"cidrBlock": "10.0.0.1/16"}, "cidrBlock", "host bits set"),
     ("Vpc", {"enableDnsSupport": "perhaps"}, "enableDnsSupport", "expected a boolean, got a string"),
     ("Vpc", {"instanceTenancy": "dedicate"}, "instanceTenancy", "Did you mean dedicated?"),
-    ("Vpc", {"tags": {"a": 1}}, "tags.a", "expected a string, got a number"),
+    ("Vpc", {"tags": {"a": []}}, "tags.a", "expected a string, got a list"),
     ("Subnet", {}, "vpcId", "Missing required argument"),
     ("Subnet", {"vpcId": "v", "availabilityZone": "a", "availabilityZoneId": "b"}, "availabilityZone", "conflicts"),
     ("Subnet", {"vpcId": "v", "outpostArn": "arn"}, "outpostArn", "embedded cloud does not implement"),
@@ -152,3 +152,10 @@ def test_a_generated_role_name_over_64_characters_is_refused_and_says_the_room()
 
 def test_an_unset_schedule_retry_policy_stays_unset() -> None:
     assert "retryPolicy" not in checked("Schedule", SCHEDULE).inputs["target"]
+
+
+def test_numbers_and_booleans_become_text_where_text_is_taken() -> None:
+    said = {"instanceType": "a", "launchTemplate": {"id": "lt-1", "version": 3}, "tags": {"a": 1, "b": True}}
+    done = checked("Instance", said)
+    assert (done.failures, done.inputs["launchTemplate"]["version"]) == ([], "3")
+    assert done.inputs["tags"] == {"a": "1", "b": "true"}
