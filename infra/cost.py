@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import date
 
+from infra.catalog import catalog
 from infra.cloud import Cloud
 from infra.prices import Price, Rates, aged, rates
 from infra.settings import StackConfig
@@ -16,7 +17,8 @@ HOURS_A_MONTH = 730
 class HourlyCost:
     """USD an hour of the whole fleet. `unknown` says why `total` is None.
 
-    parts: instances, EBS, public IPv4; by_use: what bills by the GB, so that no hour has a price: it is in no total.
+    parts: instances, EBS, public IPv4, NAT gateway; by_use: what bills by the GB, so that no hour has a price and no
+    total holds it.
     source, as_of: whose price of the instances and of which day; note: why AWS itself was not asked, where it wasn't.
     """
 
@@ -50,9 +52,16 @@ def hourly_cost(config: StackConfig, known: Rates) -> HourlyCost:
         "instances": (known.instance, config.nodes),
         "EBS": (known.volume, config.root_volume_gib * config.nodes / HOURS_A_MONTH),
     }
-    if config.public_addresses:
-        priced["public IPv4"] = (known.address, config.nodes)
-    by_use = (*((_files(known),) if config.shared_files else ()), "data out of AWS by the GB")
+    addresses, gateways = _ways(config)
+    if addresses:
+        priced["public IPv4"] = (known.address, addresses)
+    if gateways:
+        priced["NAT gateway"] = (known.gateway, gateways)
+    by_use = (
+        *((_files(known),) if config.shared_files else ()),
+        *(("what goes through the NAT gateway by the GB",) if gateways else ()),
+        "data out of AWS by the GB",
+    )
     unknown = next((price.unknown for price, _ in priced.values() if price.usd is None), "")
     parts = {} if unknown else {name: (price.usd or 0.0) * count for name, (price, count) in priced.items()}
     return HourlyCost(parts, known.instance.source, by_use, unknown, _day(known), known.note)
@@ -60,9 +69,7 @@ def hourly_cost(config: StackConfig, known: Rates) -> HourlyCost:
 
 def priced(config: StackConfig, cloud: Cloud) -> HourlyCost:
     """The same at AWS's prices of now, or those that ship where it can't be asked."""
-    return hourly_cost(
-        config, rates(cloud, config.instance_type, getattr(config, "capacity", "on-demand"), config.zone)
-    )
+    return hourly_cost(config, rates(cloud, config.instance_type, config.capacity, config.zone))
 
 
 def over_cap(config: StackConfig, cost: HourlyCost) -> str | None:
@@ -73,6 +80,16 @@ def over_cap(config: StackConfig, cost: HourlyCost) -> str | None:
     if cost.total is None:
         return f"its price is unknown ({cost.unknown}), so that it can't be held to ${cap:.2f} an hour"
     return f"it costs ${cost.total:.2f} an hour, more than ${cap:.2f}" if cost.total > cap else None
+
+
+def _ways(config: StackConfig) -> tuple[int, int]:
+    """Public addresses and NAT gateways: with several network cards only rank 0 has an address, and in a network of the
+    stack's own the others reach out through a gateway, which has one too (infra/network.py)."""
+    if not config.public_addresses:
+        return 0, 0
+    if not config.wants_efa or catalog().types[config.instance_type].network_cards == 1:
+        return config.nodes, 0
+    return (2, 1) if config.subnet_id is None else (1, 0)
 
 
 def _day(known: Rates) -> date | None:

@@ -55,7 +55,8 @@ class Good:
 
 @dataclass(frozen=True)
 class Rates:
-    """What one fleet is reckoned with: an instance an hour, gp3 a GiB-month, a public address an hour, EFS a GB.
+    """What one fleet is reckoned with: an instance, a public address and a NAT gateway an hour, gp3 a GiB-month, EFS a
+    GB.
 
     note: why AWS's own list was not what was read, where it wasn't.
     """
@@ -63,6 +64,7 @@ class Rates:
     instance: Price
     volume: Price
     address: Price
+    gateway: Price
     files_stored: Price
     files_read: Price
     files_written: Price
@@ -116,11 +118,12 @@ def files(region: str) -> tuple[Good, Good, Good]:
 def rates(cloud: Cloud, instance_type: str, purchase: Purchase = "on-demand", zone: str | None = None) -> Rates:
     """The prices of a fleet as AWS says them now; where it can't be asked those that ship, and why.
 
-    zone: of a spot fleet; without one the dearest zone counts. Takes four calls at once, and none a second time.
+    zone: of a spot fleet; without one the dearest zone counts. Takes five calls at once, and none a second time.
     """
     region = cloud.region
-    disk, public, (stored, read, written) = volume(region), address(region), files(region)
-    goods = (disk, public, stored, read, written)
+    disk, public, gateway = volume(region), address(region), nat_gateway(region)
+    stored, read, written = files(region)
+    goods = (disk, public, gateway, stored, read, written)
     wanted = goods if purchase in ("spot", "capacity-block") else (instance(region, instance_type), *goods)
     try:
         found = ask(cloud, wanted)
@@ -130,7 +133,7 @@ def rates(cloud: Cloud, instance_type: str, purchase: Purchase = "on-demand", zo
     if purchase == "capacity-block":
         machine = PAID_AHEAD
     assert machine is not None
-    return Rates(machine, found[disk], found[public], found[stored], found[read], found[written])
+    return Rates(machine, found[disk], found[public], found[gateway], found[stored], found[read], found[written])
 
 
 def shipped(region: str, instance_type: str, purchase: Purchase = "on-demand") -> Rates:
@@ -154,6 +157,7 @@ def shipped(region: str, instance_type: str, purchase: Purchase = "on-demand") -
         machine,
         price(known.ebs_gp3_usd_per_gib_month),
         price(known.public_ipv4_usd_per_hour),
+        price(known.nat_gateway_usd_per_hour),
         price(known.efs_usd_per_gib_month),
         price(known.efs_read_usd_per_gib),
         price(known.efs_write_usd_per_gib),
@@ -162,13 +166,13 @@ def shipped(region: str, instance_type: str, purchase: Purchase = "on-demand") -
 
 def shipped_price(good: Good) -> Price:
     """One line of the price list from the table that ships; unknown for what it doesn't have."""
-    region, known = good.region, catalog()
-    rates, gateway = shipped(region, good.name), known.nat_gateway_usd_per_hour
+    region = good.region
+    rates = shipped(region, good.name)
     stored, read, written = files(region)
     table = {
         volume(region): rates.volume,
         address(region): rates.address,
-        nat_gateway(region): replace(rates.address, usd=None if rates.address.usd is None else gateway),
+        nat_gateway(region): rates.gateway,
         stored: rates.files_stored,
         read: rates.files_read,
         written: rates.files_written,

@@ -49,7 +49,7 @@ def survey(cloud: Cloud, config: StackConfig, stack: str, place: Place | None = 
         check(bought, config, missing, now)
         place = bought.place
     elif place is None:
-        place = _where_it_runs(alive, config) or choices(cloud, config, subnet)[0]
+        place = where_it_runs(alive, config) or choices(cloud, config, subnet)[0]
     if subnet and subnet.zone != place.zone:
         raise BadInput(
             f"is in {subnet.zone}, the capacity in {place.zone}", where=subnet.id, do="Choose a subnet of that zone."
@@ -113,7 +113,7 @@ def config_at(config: StackConfig, place: Place) -> StackConfig:
     return config.model_copy(update={"instance_type": place.instance_type, "zone": place.zone})
 
 
-def _where_it_runs(alive: list[sweep.Node], config: StackConfig) -> Place | None:
+def where_it_runs(alive: list[sweep.Node], config: StackConfig) -> Place | None:
     """A fleet that is up stays, whatever would be chosen today; what the stack file fixes is fixed there."""
     if not alive:
         return None

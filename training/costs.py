@@ -98,7 +98,7 @@ def _up(fleet: StackFleet) -> tuple[Up | None, str]:
     if not nodes:
         return None, ""
     since, at = min(node.launched_at for node in nodes.values()), now()
-    total, config = fleet.hourly_cost.total, fleet.config
+    total, config = fleet.hourly_cost.total, fleet.config_here
     others = sorted({node.instance_type for node in nodes.values()} - {config.instance_type})
     if total is None or others:
         why = (

@@ -14,7 +14,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from infra.errors import BadInput
+from infra.errors import BadInput, FleetError
 from training import hosts as own
 from training.fit import Machine
 from training.inventory import Inventory, Node, Source, local
@@ -108,20 +108,47 @@ class StackFleet:
         """At AWS's prices of now, or those that ship. Asked once, so that what is shown is what counts."""
         from infra.cost import priced
 
-        return priced(self.config, self.stack.cloud)
+        return priced(self.config_here, self.stack.cloud)
+
+    @cached_property
+    def config_here(self) -> StackConfig:
+        """`config` at the type and zone that it has: where it runs, else the first of its choices, which AWS tells."""
+        from infra.site import choices, config_at, subnet_of, where_it_runs
+
+        config = self.config
+        if len(config.instance_types) == 1 and config.capacity != "spot":
+            return config
+        try:
+            cloud = self.stack.cloud
+            place = where_it_runs(list(self.live().values()), config)
+            return config_at(config, place or choices(cloud, config, subnet_of(cloud, config))[0])
+        except FleetError:  # without an account, or too dear everywhere: what the file says first
+            return config
+
+    def dearest(self) -> tuple[str, HourlyCost] | None:
+        """The type among the stack's candidates that costs most of those that it may take, or whose price nobody knows;
+        None where there is one type alone."""
+        from infra.cost import over_cap, priced
+
+        if len(self.config.instance_types) == 1:
+            return None
+        asked = (self.config.model_copy(update={"instance_type": kind}) for kind in self.config.instance_types)
+        costs = [(one.instance_type, priced(one, self.stack.cloud)) for one in asked]
+        allowed = [one for one in costs if over_cap(self.config, one[1]) is None]
+        return max(allowed, key=lambda one: float("inf") if one[1].total is None else one[1].total, default=None)
 
     def refuse_over_budget(self) -> None:
         """BadInput where the stack's `budget` or `maxUsdPerHour` forbids to make it."""
         from infra.budget import refuse
 
-        refuse(self.config, self.hourly_cost)
+        refuse(self.config_here, self.hourly_cost)
 
     def offer(self) -> Offer:
         from infra.budget import bounded
         from infra.catalog import catalog
 
         cost = self.hourly_cost
-        config = bounded(self.config, cost)
+        config = bounded(self.config_here, cost)
         kind = catalog().types[config.instance_type]
         return Offer(
             instance_type=kind.name,
@@ -152,7 +179,11 @@ class StackFleet:
 
     def up(self, say: Say = quiet) -> Inventory:
         self.stack.budget = self.budget
-        return self._inventory(self.stack.up(_Counter(say).on_change), say)
+        outputs = self.stack.up(_Counter(say).on_change)
+        for before in ("config_here", "hourly_cost"):  # it may have got another place than its first choice
+            self.__dict__.pop(before, None)
+        _ = self.hourly_cost
+        return self._inventory(outputs, say)
 
     def inventory(self) -> Inventory:
         if not self.is_up():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from training.estimated import of_plan, plan_json, plan_line
 from training.findings import sentence
@@ -11,6 +11,9 @@ from training.fleets import Fleet, StackFleet, machines
 from training.plan import Offer, Plan
 from training.receipt import size, span
 from training.run import now
+
+if TYPE_CHECKING:
+    from infra.cost import HourlyCost
 
 
 def lines(plan: Plan, fleet: Fleet, is_up: bool) -> list[str]:
@@ -44,6 +47,8 @@ def lines(plan: Plan, fleet: Fleet, is_up: bool) -> list[str]:
         out.append(f"rank 1   the same, NODE_RANK=1{', and so on' if plan.nnodes > 2 else ''}")
     out += [f"{one.severity:8} {sentence(one)}" for one in (*plan.findings, *memory.findings)]
     out += [f"note     {note}" for note in notes(plan, fleet)]
+    if isinstance(fleet, StackFleet) and not is_up and (dearest := fleet.dearest()):
+        out.append(f"note     {_dearest(fleet, *dearest)}")
     if is_up and job.budget is not None:
         out.append(f"note     budget {_limit(job.budget)} is not this fleet's: it is up already and keeps its deadline")
     return [*out, ""]
@@ -92,7 +97,7 @@ def notes(plan: Plan, fleet: Fleet) -> list[str]:
             )
         from infra.catalog import catalog
 
-        if catalog().types[plan.offer.instance_type].network_cards > 1:
+        if catalog().types[plan.offer.instance_type].network_cards > 1 and not fleet.config.wants_efa:
             out.append("this type has several network cards: only the first is used, over TCP, not EFA")
     return out
 
@@ -134,6 +139,17 @@ def _limits(offer: Offer, fleet: StackFleet) -> str:
     ends = f" (ends it after {span(offer.lifetime.total_seconds())})" if offer.lifetime and shortened else ""
     cap = _limit(offer.max_usd_per_hour)
     return f"lifetime {span(life.total_seconds())} · budget {_limit(offer.budget_usd)}{ends} · maxUsdPerHour {cap}"
+
+
+def _dearest(fleet: StackFleet, kind: str, cost: HourlyCost) -> str:
+    """What a walk over the candidates may come to; a budget holds wherever it ends."""
+    said = f"candidates: if only {kind} has room it costs"
+    if cost.total is None:
+        return f"{said} what is UNKNOWN: {cost.unknown}"
+    config = fleet.config
+    most = cost.total * config.lifetime.total_seconds() / 3600
+    held = most if config.budget is None else min(most, config.budget)
+    return f"{said} ${cost.total:.4f} an hour, at most ${held:.2f}"
 
 
 def _limit(usd: float | None) -> str:

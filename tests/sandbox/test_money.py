@@ -36,15 +36,15 @@ def denied(project: Project, action: str) -> None:
 # The price list ------------------------------------------------------------------------------------------------------
 
 
-def test_the_price_list_is_asked_once_in_four_calls_and_says_its_day(quiet: Project) -> None:
+def test_the_price_list_is_asked_once_in_five_calls_and_says_its_day(quiet: Project) -> None:
     before = len(quiet.calls())
     first, second = (prices.rates(quiet.cloud(), "p5.48xlarge") for _ in range(2))
     assert (first.instance.usd, first.instance.source) == (55.04, "AWS Price List, us-east-1")
-    assert (first.volume.usd, first.address.usd) == (0.08, 0.005)
+    assert (first.volume.usd, first.address.usd, first.gateway.usd) == (0.08, 0.005, 0.045)
     assert (first.files_stored.usd, first.files_read.usd, first.files_written.usd) == (0.30, 0.03, 0.06)
     assert first.instance.as_of == catalog().price_date
     assert second == first and first.note == ""
-    assert [call["action"] for call in quiet.calls()[before:]] == ["GetProducts"] * 4
+    assert [call["action"] for call in quiet.calls()[before:]] == ["GetProducts"] * 5
 
 
 def test_a_spot_price_is_the_dearest_of_the_zone_or_of_all_zones(quiet: Project) -> None:
@@ -226,9 +226,14 @@ def test_a_region_that_is_none_is_answered_with_the_nearest(quiet: Project) -> N
 # A fleet that is up ---------------------------------------------------------------------------------------------------
 
 
-def test_a_fleet_ends_by_its_budget_and_tells_what_it_has_cost(quiet: Project) -> None:
-    quiet.stack(change={"swift-fleet:budget": "0.45"})
-    quiet.fleet("up", "-s", "sandbox", "--yes").ok()
+def test_a_fleet_that_found_room_as_a_dearer_type_ends_by_its_budget_at_that_types_price(quiet: Project) -> None:
+    others = {"instanceTypes": ["m7i.xlarge"], "zones": ["us-east-1a"]}
+    wanted = {"swift-fleet:instanceType": "m7i.large", "swift-fleet:candidates": others}
+    quiet.stack(change={"swift-fleet:budget": "0.45"} | wanted)
+    code = "InsufficientInstanceCapacity"
+    no_room = {"action": "CreateCapacityReservation", "code": code, "match": {"InstanceType": "m7i.large"}}
+    quiet.control("faults", [no_room | {"status": 500}])
+    assert "2 nodes up, $0.4470 an hour; each ends itself 55 min" in quiet.fleet("up", "-s", "sandbox", "-y").ok().out
     try:
         up = quiet.fleet("cost", "-s", "sandbox", "--json").ok().json["up"]
         assert (up["nodes"], up["unknown"]) == (2, "")

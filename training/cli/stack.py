@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from infra.errors import BadInput, CloudRefused
 from training.cli import options
+
+if TYPE_CHECKING:
+    from training.plan import Offer
 
 
 @click.command()
@@ -50,20 +54,20 @@ def up(stack: str | None, key: Path | None, yes: bool, as_json: bool) -> None:
 
     fleet = StackFleet(options.project_root(), options.needed_stack(stack), key)
     offer = fleet.offer()
-    price = "price unknown" if offer.usd_per_hour is None else f"${offer.usd_per_hour:.4f} an hour"
     is_up = fleet.is_up()
     if not is_up:
         fleet.refuse_over_budget()
     if not yes and not is_up:
         life = span(offer.lifetime.total_seconds()) if offer.lifetime else "unknown"
         most = "" if offer.most_usd is None else f", ${offer.most_usd:.2f} to its deadline"
-        asked = f"Create {offer.nodes} x {offer.instance_type}, {price}{most} in {life}?"
+        asked = f"Create {offer.nodes} x {offer.instance_type}, {_price(offer)}{most} in {life}?"
         click.confirm(asked, abort=True, err=as_json)
     with interruptible(fleet), one_stage("up", as_json=as_json) as say:
         inventory = fleet.up(say)
         say("looking whether each of its ends is armed")
         with Machines(inventory) as machines:
             proven = ends.prove(fleet, fleet.live(), machines)
+    offer = fleet.offer()  # at the place that it got
     life = span(offer.lifetime.total_seconds()) if offer.lifetime else "unknown"
     if as_json:
         options.put_json(
@@ -74,9 +78,13 @@ def up(stack: str | None, key: Path | None, yes: bool, as_json: bool) -> None:
             }
         )
     else:
-        click.echo(f"{len(inventory.nodes)} nodes up, {price}; each ends itself {life} after it booted")
+        click.echo(f"{len(inventory.nodes)} nodes up, {_price(offer)}; each ends itself {life} after it booted")
         click.echo(f"ends armed: {', '.join(end.name for end in proven if end.state == 'armed')}")
         click.echo(f"fleet launch JOB -s {fleet.name} · fleet status -s {fleet.name} · fleet down -s {fleet.name}")
+
+
+def _price(offer: Offer) -> str:
+    return "price unknown" if offer.usd_per_hour is None else f"${offer.usd_per_hour:.4f} an hour"
 
 
 @click.command()

@@ -18,7 +18,9 @@ PRICED = sorted(name for name, kind in catalog().types.items() if kind.usd_per_h
 
 
 def config(**fields: object) -> StackConfig:
-    return StackConfig.model_validate({"instanceType": "p5.48xlarge", "nodes": 2, "lifetime": "8h", **fields})
+    return StackConfig.model_validate(
+        {"instanceType": "p5.48xlarge", "nodes": 2, "efa": False, "lifetime": "8h", **fields}
+    )
 
 
 def settled(region: str = "us-east-1", **fields: object) -> StackConfig:

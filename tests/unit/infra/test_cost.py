@@ -14,7 +14,7 @@ from infra.settings import StackConfig
 
 
 def config(**fields: object) -> StackConfig:
-    return StackConfig.model_validate({"instanceType": "p5.48xlarge", "nodes": 2, **fields})
+    return StackConfig.model_validate({"instanceType": "p5.48xlarge", "nodes": 2, "efa": False, **fields})
 
 
 def cost(region: str = "us-east-1", purchase: Purchase = "on-demand", **fields: object) -> HourlyCost:
@@ -37,6 +37,26 @@ def test_without_public_addresses_and_shared_files_neither_is_billed() -> None:
     bill = cost(publicAddresses=False, sharedFiles=False)
     assert set(bill.parts) == {"instances", "EBS"}
     assert bill.by_use == ("data out of AWS by the GB",)
+
+
+@pytest.mark.parametrize(
+    ("fields", "addresses", "gateways"),
+    [
+        ({"nodes": 4}, 4, 0),
+        ({"nodes": 4, "efa": True}, 2, 1),  # rank 0's, and that of the gateway through which the others reach out
+        ({"nodes": 4, "efa": True, "subnetId": "subnet-0123456789abcdef0"}, 1, 0),
+        ({"nodes": 4, "efa": True, "publicAddresses": False}, 0, 0),
+        ({"nodes": 4, "efa": True, "instanceType": "g6.8xlarge"}, 4, 0),  # one card
+    ],
+)
+def test_the_ways_in_and_out_are_billed_as_they_are_made(
+    fields: dict[str, object], addresses: int, gateways: int
+) -> None:
+    bill = cost(**fields)
+    known = catalog()
+    assert bill.parts.get("public IPv4", 0) == pytest.approx(known.public_ipv4_usd_per_hour * addresses)
+    assert bill.parts.get("NAT gateway", 0) == pytest.approx(known.nat_gateway_usd_per_hour * gateways)
+    assert any("NAT" in one for one in bill.by_use) == bool(gateways)
 
 
 def test_a_price_says_how_old_it_is_and_why_it_is_not_of_today() -> None:

@@ -48,6 +48,15 @@ def shown(root: Path, text: str) -> str:
         ("already_up", ("instanceType: g6.xlarge", "nodes: 1", "sharedFiles: false"), True),
         ("no_gpu", ("instanceType: m7i.xlarge", "nodes: 3", "sharedFiles: false", "publicAddresses: false"), False),
         ("budget", ("instanceType: g6.xlarge", "nodes: 2", "budget: 2.50", "maxUsdPerHour: 2"), False),
+        (
+            "candidates",
+            (
+                "instanceType: g6.12xlarge",
+                "nodes: 2",
+                "candidates: {instanceTypes: [g6e.12xlarge, g5.24xlarge]}",
+            ),
+            False,
+        ),
         ("no_price", ("instanceType: p5e.48xlarge", "nodes: 1", "lifetime: 1d", "idleMinutes: 0"), False),
     ],
 )
