@@ -147,7 +147,7 @@ def parsed(argument: Argument, value: Any) -> Any:
 
 def _is_value(word: str) -> bool:
     """Whether argparse takes a word that begins with a hyphen for a value (argparse.py, _parse_optional)."""
-    if word == "-" or (" " in word and not word.startswith("--")):
+    if word == "-" or " " in word:
         return True
     digits = word[1:]
     return digits.isdecimal() or (

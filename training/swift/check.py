@@ -87,7 +87,7 @@ def _name(key: str, command: str, known: Table, lenient: bool) -> tuple[str | No
     if key == "help":
         return None, [Finding("error", where, "it would print help and end", "Take it out")]
     began = sorted(option for option in there if option.startswith(key))
-    if len(began) == 1 and (name := there[began[0]]) and name == began[0]:
+    if len(began) == 1 and (name := there[began[0]]) and name == began[0].replace("-", "_"):
         return name, [
             Finding("warning", where, f"an abbreviation of {name}", f"Write {name}: a new release may break it")
         ]
@@ -131,7 +131,7 @@ def _unregistered(given: Given, known: Table, plugins: Plugins) -> Iterator[Find
     A plugin may register more than its text says: a name that no plugin is seen to register is no error then.
     """
     plugged = bool(plugins.names or plugins.open) or any(
-        given.get(one) for one in ("external_plugins", "custom_register_path")
+        given.values.get(one) for one in ("external_plugins", "custom_register_path")
     )
     for name, names in known.registered.items():
         if name not in given or given.arguments[name].choices or not _closed(given, name):
