@@ -43,8 +43,11 @@ IDLE_CHECK = """\
 look() {{
   local home used
   home=$(sudo -u {user} -H sh -c 'cd && pwd -P') || {{ echo u; return; }}
-  # a run of ours: whatever has its working folder in one
-  used=$(find /proc -mindepth 2 -maxdepth 2 -name cwd -lname "$home/fleet/runs/*" 2> /dev/null)
+  shared={shared_path}
+  shared=$(cd "${{shared/#\\~/$home}}" 2> /dev/null && pwd -P) || shared=$home/fleet
+  # a run of ours, or its output on its way to somebody: a working folder or an open file there
+  used=$(find /proc -mindepth 2 -maxdepth 3 \\( -name cwd -o -path '*/fd/*' \\) \\
+    \\( -lname "$home/fleet/*" -o -lname "$shared/*" \\) 2> /dev/null | head -n 1)
   [ -z "$used" ] || {{ echo b; return; }}
   # set-up, a person at a terminal, or work by hand
   systemctl is-active --quiet fleet-setup.service && {{ echo b; return; }}
@@ -97,7 +100,7 @@ def user_data(
     Raises ValueError where EC2 would refuse the size.
     """
     parts = [
-        ("cloud-boothook", "lease.sh", _lease(lifetime, idle_minutes, user)),
+        ("cloud-boothook", "lease.sh", _lease(lifetime, idle_minutes, user, shared_path)),
         (
             "x-shellscript",
             "setup.sh",
@@ -124,13 +127,17 @@ def user_data(
     return whole
 
 
-def _lease(lifetime: timedelta, idle_minutes: int, user: str) -> str:
+def _lease(lifetime: timedelta, idle_minutes: int, user: str, shared_path: str) -> str:
     lease = LEASE.format(seconds=int(lifetime.total_seconds()), idle_minutes=idle_minutes)
     if not idle_minutes:
         return lease
     samples = -(-idle_minutes // IDLE_EVERY)
     check = IDLE_CHECK.format(
+        user=shlex.quote(user),
+        shared_path=shlex.quote(shared_path),
+        before=samples - 1,
+        samples=samples,
         # Of n looks none may have seen work, and a fifth may have failed.
-        user=shlex.quote(user), before=samples - 1, samples=samples, enough=samples - samples // 5
-    )  # fmt: skip
+        enough=samples - samples // 5,
+    )
     return lease + IDLE.format(check=check, every=IDLE_EVERY)

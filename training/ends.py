@@ -41,7 +41,7 @@ def prove(fleet: StackFleet, live: Mapping[str, Node], machines: Machines) -> tu
 def _arms(end: End, stack: str) -> str:
     if end.name in ("lease", "idle end"):
         return f"A reboot of the node arms it again (fleet ssh -s {stack} RANK sudo reboot)"
-    return f"fleet up -s {stack} makes it again"
+    return f"Then fleet status -s {stack}"
 
 
 def lease_end(held: tuple[Lease, ...], nodes: int) -> End:

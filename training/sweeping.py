@@ -136,12 +136,12 @@ def lines(swept: Swept) -> list[str]:
         shown: Iterable[orphans.Thing] = one.doomed
         out += [f"  {thing.kind} {thing.id} {thing.detail}".rstrip() for thing in shown]
     where = ", ".join(dict.fromkeys(swept.asked)) or "nowhere"
-    if swept.yes:
-        out.append(f"ended {len(swept.ended)} things; looked in {where}")
-    elif swept.doomed:
-        out.append(f"{swept.doomed} things would be ended; looked in {where}. fleet sweep --yes ends them")
-    else:
+    if not swept.doomed:
         out.append(f"nothing to end; looked in {where}")
+    elif swept.yes:
+        out.append(f"ended {len(swept.ended)} things; looked in {where}")
+    else:
+        out.append(f"{swept.doomed} things would be ended; looked in {where}. fleet sweep --yes ends them")
     return out
 
 
@@ -150,4 +150,4 @@ def _bill(one: Found) -> str:
         return ""
     price = "price unknown" if one.usd_per_hour is None else f"${one.usd_per_hour:.2f} an hour by list price"
     age = span((datetime.now(UTC) - one.since).total_seconds())
-    return f"; {len(one.nodes)} x {one.nodes[0].instance_type} since {age}, {price}"
+    return f"; {len(one.nodes)} x {one.nodes[0].instance_type} up {age}, {price}"

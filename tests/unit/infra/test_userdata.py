@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import email
 import os
+import shutil
 import subprocess
 from datetime import timedelta
 from email.message import Message
@@ -205,3 +206,18 @@ def test_a_node_ends_when_an_hour_of_looks_saw_no_work_and_nearly_all_saw_idlene
 def test_a_node_that_is_never_idle_has_no_such_timer() -> None:
     off = str(parts(shipped(idle_minutes=0))[0].get_payload())
     assert "fleet-idle" not in off and 'echo 0 > "$state/idle-minutes"' in off
+
+
+def test_a_file_on_its_way_out_of_a_run_is_work(tmp_path: Path) -> None:
+    """An hour of downloading what was trained must not end the node that holds it."""
+    idle = Idle(tmp_path, 60)
+    home = idle.bin
+    (home / "fleet" / "runs").mkdir(parents=True)
+    (home / "shared").mkdir()
+    outputs = [home / "fleet" / "runs" / "weights", home / "shared" / "weights"]
+    with outputs[0].open("w"):
+        idle(find=f'exec {shutil.which("find")} "$@"')
+    with outputs[1].open("w"):
+        idle(find=f'exec {shutil.which("find")} "$@"')
+    idle(find=f'exec {shutil.which("find")} "$@"')
+    assert idle.seen.read_text() == "bbi"
