@@ -74,7 +74,7 @@ def look(fleet: StackFleet, today: date) -> Cost:
             refused = str(error)
     return Cost(
         stack=fleet.name,
-        fleet=f"{offer.nodes} x {offer.instance_type}",
+        fleet=f"{offer.nodes} x {offer.instance_type}, {fleet.config.capacity}",
         parts=cost.parts,
         usd_per_hour=cost.total,
         unknown=f"{cost.unknown}, and {cost.note}" if cost.unknown and cost.note else cost.unknown,

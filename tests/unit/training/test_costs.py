@@ -18,7 +18,7 @@ AT = datetime(2026, 11, 24, 5, 0, tzinfo=UTC)
 
 COST = Cost(
     stack="dev",
-    fleet="2 x g6.xlarge",
+    fleet="2 x g6.xlarge, on-demand",
     parts={"instances": 1.6096, "EBS": 0.0438, "public IPv4": 0.01},
     usd_per_hour=1.6634,
     unknown="",
