@@ -27,6 +27,7 @@ def install() -> None:
         blocks,
         images,
         instances,
+        interfaces,
         kept,
         launch,
         network,
@@ -40,6 +41,7 @@ def install() -> None:
 
     for module in (
         instances,
+        interfaces,
         launch,
         templates,
         addresses,

@@ -30,6 +30,7 @@ def check(response: EC2Response, params: dict[str, Any]) -> None:
     count, market, zone = int(params.get("MinCount") or 1), market_of(params), zone_of(backend, params)
     quotas.check_zone(backend, kind, zone)
     placement.check(backend, params)
+    _check_addresses(backend, params, count)
     reservation_id = reservations.target(params)
     if reservation_id:
         _check_reservation(backend, reservations.find(backend, reservation_id), kind, zone, market, count)
@@ -37,6 +38,16 @@ def check(response: EC2Response, params: dict[str, Any]) -> None:
         raise EC2ClientError("InvalidParameterValue", "A capacity block is launched into by its reservation's ID.")
     else:
         quotas.check(backend, kind, market, count, reservations.reserved(backend))
+
+
+def _check_addresses(backend: Any, params: dict[str, Any], count: int) -> None:
+    """All machines of the request have room in the subnet, or none is made. efa-only takes no address."""
+    cards = params.get("NetworkInterfaces") or [{}]
+    wanted = count * sum(card.get("InterfaceType") != "efa-only" for card in cards)
+    subnet_id = params.get("SubnetId") or cards[0].get("SubnetId")
+    if subnet_id and backend.get_subnet(subnet_id).available_ip_address_count < wanted:
+        message = f"There are not enough free addresses in subnet '{subnet_id}' to satisfy the requested number of "
+        raise EC2ClientError("InsufficientFreeAddressesInSubnet", message + "instances.")
 
 
 def _check_reservation(

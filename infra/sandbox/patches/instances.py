@@ -131,15 +131,16 @@ def is_terminated(instance: Instance, reason: StateReason | None = None) -> None
     interfaces, and the volumes that go with it."""
     if instance.state == "terminated":
         return
-    backend, subnet_id = instance.ec2_backend, instance.subnet_id
-    addresses = set(instance._private_ips) | {nic.private_ip_address for nic in instance.nics.values()}
+    backend = instance.ec2_backend
+    addresses: set[tuple[Any, Any]] = {(instance.subnet_id, address) for address in instance._private_ips}
+    addresses |= {(nic.subnet.id, nic.private_ip_address) for nic in instance.nics.values()}
     for address in list(backend.addresses):
         if address.association_id and (address.instance is instance or address.eni in instance.nics.values()):
             backend.disassociate_address(association_id=address.association_id)
     _terminate(instance)
-    for subnets in backend.subnets.values():
-        if subnet := subnets.get(subnet_id):
-            for address in addresses:
+    for subnet_id, address in addresses:
+        for subnets in backend.subnets.values():
+            if address and (subnet := subnets.get(subnet_id)):
                 subnet.del_subnet_ip(address)
     instance._private_ips.clear()
     if reason:

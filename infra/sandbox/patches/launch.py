@@ -9,25 +9,21 @@ from typing import Any
 from moto.core.responses import ActionResult
 from moto.ec2.exceptions import EC2ClientError
 from moto.ec2.models import EC2Backend, elastic_ip_addresses, elastic_network_interfaces
-from moto.ec2.models.instances import Instance, InstanceBackend, Reservation
+from moto.ec2.models.instances import InstanceBackend, Reservation
 from moto.ec2.responses import EC2Response
 from moto.moto_api._internal import mock_random
 
-from infra.sandbox.patches import capacity
+from infra.sandbox.patches import capacity, interfaces
 from infra.sandbox.patches.hook import replace
 from infra.sandbox.patches.instances import set_state
 
 _run_instances_call = EC2Response.run_instances
 _run_instances = InstanceBackend.run_instances
-_prep_nics = Instance.prep_nics
-_attachment_init = elastic_network_interfaces.Attachment.__init__
 
 
 def install() -> None:
     replace(EC2Response, "run_instances", run_instances_call)
     replace(EC2Backend, "run_instances", run_instances)
-    replace(Instance, "prep_nics", prep_nics)
-    replace(elastic_network_interfaces.Attachment, "__init__", attachment_init)
     replace(elastic_network_interfaces, "random_public_ip", public_address)
     replace(elastic_ip_addresses, "random_ip", public_address)
 
@@ -66,7 +62,7 @@ def run_instances_call(self: EC2Response) -> ActionResult:
     version = self.ec2_backend._get_template_from_args(template) if template else None
     if version:
         params = merged(version.data, params)
-    _check_interfaces(params)
+    interfaces.check(params)
     token = params.get("ClientToken")
     if (earlier := _launched(self.ec2_backend).get(token)) and not params.get("DryRun"):
         if earlier[0] != _fingerprint(params):
@@ -91,7 +87,7 @@ def run_instances_call(self: EC2Response) -> ActionResult:
 def run_instances(self: EC2Backend, *args: Any, **kwargs: Any) -> Reservation:
     reservation = _run_instances(self, *args, **kwargs)
     profile = {key: kwargs[key] for key in ("iam_instance_profile_name", "iam_instance_profile_arn") if kwargs.get(key)}
-    kept = {int(n.get("DeviceIndex") or 0) for n in kwargs.get("nics") or [] if _kept(n)}
+    kept = {int(n.get("DeviceIndex") or 0) for n in kwargs.get("nics") or [] if interfaces.outlives(n)}
     for index, instance in enumerate(reservation.instances):
         set_state(instance, "pending")
         if profile and index > 0:  # moto's response class sees to the first
@@ -101,46 +97,6 @@ def run_instances(self: EC2Backend, *args: Any, **kwargs: Any) -> Reservation:
         if not instance.security_groups:
             instance.security_groups = list(instance.nics[0]._group_set)
     return reservation
-
-
-def prep_nics(self: Instance, nic_spec: list[dict[str, Any]], **kwargs: Any) -> None:
-    """moto keys interfaces by device index alone and so loses all cards but one: give each (card, device) a key of its
-    own while it works, then put back what was asked for."""
-    asked: dict[int, tuple[int, int, str]] = {}
-    specs = []
-    for nic in nic_spec:
-        card, device = int(nic.get("NetworkCardIndex") or 0), int(nic.get("DeviceIndex") or 0)
-        asked[card * 100 + device] = (card, device, nic.get("InterfaceType") or "interface")
-        specs.append({**nic, "DeviceIndex": card * 100 + device})
-    _prep_nics(self, specs, **kwargs)
-    for key, made in self.nics.items():
-        if key in asked:
-            made.network_card_index, made.device_index, made.interface_type = asked[key]  # type: ignore[attr-defined]
-
-
-def attachment_init(self: Any, eni: Any) -> None:
-    _attachment_init(self, eni)
-    self.network_card_index = getattr(eni, "network_card_index", 0)
-
-
-def _check_interfaces(params: dict[str, Any]) -> None:
-    nics = params.get("NetworkInterfaces") or []
-    if len(nics) > 1 and any(nic.get("AssociatePublicIpAddress") for nic in nics):
-        # The text is AWS's, as quoted in karpenter-provider-aws PR 5666.
-        message = (
-            "The associatePublicIPAddress parameter cannot be specified when launching with multiple network "
-            "interfaces."
-        )
-        raise EC2ClientError("InvalidParameterCombination", message)
-    for key, what in (("SubnetId", "subnet ID"), ("SecurityGroupIds", "security groups")):
-        if nics and params.get(key):
-            message = f"Network interfaces and an instance-level {what} may not be specified on the same request"
-            raise EC2ClientError("InvalidParameterCombination", message)
-
-
-def _kept(nic: dict[str, Any]) -> bool:
-    """AWS deletes the interfaces that it made at launch with the instance, unless told otherwise."""
-    return bool(nic.get("NetworkInterfaceId")) or nic.get("DeleteOnTermination") in (False, "false")
 
 
 def _launched(backend: EC2Backend) -> dict[str | None, tuple[str, Reservation]]:

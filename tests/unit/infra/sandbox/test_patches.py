@@ -351,3 +351,44 @@ def test_the_journal_has_action_region_and_error_of_every_protocol(aws: Aws, tmp
         ("iam", "CreateRole"),
     } <= by_action
     assert any(c["error"] == "DependencyViolation" and c["region"] == "us-east-1" for c in calls)
+
+
+def test_each_interface_has_an_address_of_its_own_in_the_subnet_but_efa_only_none(aws: Aws) -> None:
+    vpc = aws.ec2.create_vpc(CidrBlock="127.91.0.0/16")["Vpc"]["VpcId"]
+    place = {"VpcId": vpc, "CidrBlock": "127.91.1.0/28", "AvailabilityZone": "us-east-1a"}
+    subnet = aws.ec2.create_subnet(**place)["Subnet"]["SubnetId"]
+    aws.ec2.modify_subnet_attribute(SubnetId=subnet, MapPublicIpOnLaunch={"Value": True})
+    card = {"SubnetId": subnet, "DeviceIndex": 0}
+    cards = [card, {**card, "NetworkCardIndex": 1, "InterfaceType": "efa"}]
+    cards += [{**card, "NetworkCardIndex": at, "InterfaceType": "efa-only"} for at in (2, 3)]
+    # 11 addresses are free: five machines with two each, whatever their efa-only interfaces.
+    made = aws.run(5, InstanceType="p4d.24xlarge", NetworkInterfaces=cards)
+    found = [nic.get("PrivateIpAddress") for one in made for nic in one["NetworkInterfaces"]]
+    given = [address for address in found if address]
+    assert len(given) == len(set(given)) == 10 and len(found) == 20
+    assert not any(one.get("PublicIpAddress") for one in made)
+    with pytest.raises(ClientError) as error:
+        aws.run(InstanceType="p4d.24xlarge", NetworkInterfaces=cards)
+    assert refusal(error) == "InsufficientFreeAddressesInSubnet"
+    aws.ec2.terminate_instances(InstanceIds=[one["InstanceId"] for one in made])
+    aws.settle()
+    [told] = aws.ec2.describe_subnets(SubnetIds=[subnet])["Subnets"]
+    assert told["AvailableIpAddressCount"] == 11
+    aws.run(5, InstanceType="p4d.24xlarge", NetworkInterfaces=cards)
+
+
+CARD = {"DeviceIndex": 0, "NetworkCardIndex": 0}
+UNFIT = [
+    ("m7i.xlarge", [{**CARD, "InterfaceType": "efa"}], "InvalidParameterCombination"),
+    ("p4d.24xlarge", [{**CARD, "InterfaceType": "efa-only"}], "InvalidParameterCombination"),
+    ("p4d.24xlarge", [CARD, {**CARD, "NetworkCardIndex": 4}], "InvalidParameterValue"),
+    ("m7i.xlarge", [{"DeviceIndex": at} for at in range(5)], "AttachmentLimitExceeded"),
+]
+
+
+@pytest.mark.parametrize(("kind", "cards", "code"), UNFIT)
+def test_interfaces_that_the_type_does_not_have_are_refused(aws: Aws, kind: str, cards: list[Any], code: str) -> None:
+    _, subnet, _ = aws.network()
+    with pytest.raises(ClientError) as error:
+        aws.run(InstanceType=kind, NetworkInterfaces=[{**card, "SubnetId": subnet} for card in cards])
+    assert refusal(error) == code
