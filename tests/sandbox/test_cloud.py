@@ -191,7 +191,9 @@ def test_a_schedule_terminates_through_the_api_and_is_gone_afterwards(cloud: Clo
     iam, scheduler = cloud.client("iam"), cloud.client("scheduler")
     role = iam.create_role(RoleName="end", AssumeRolePolicyDocument=json.dumps(ROLE))["Role"]["Arn"]
     right = {"Effect": "Allow", "Action": "ec2:TerminateInstances", "Resource": "*"}
-    iam.put_role_policy(RoleName="end", PolicyName="end", PolicyDocument=json.dumps({"Statement": [right]}))
+    iam.put_role_policy(
+        RoleName="end", PolicyName="end", PolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [right]})
+    )
     at = datetime.now(UTC) + timedelta(hours=5)
     scheduler.create_schedule(
         Name="end",
