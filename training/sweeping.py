@@ -85,14 +85,13 @@ def _places(
     broken: set[str] = set()
     unasked: list[Unasked] = []
     names = known_stacks(root)
-    for name in names:
+    for name in [only] if only in names else names:
         try:
             _add(homes, StackFleet(root, name).stack.cloud, name)
         except FleetError as error:
             broken.add(name)
-            if only in (None, name):
-                unasked.append(Unasked("?", f"stack {name}", str(error)))
-    places = [home for home in homes if only is None or only not in names or only in home.known]
+            unasked.append(Unasked("?", f"stack {name}", str(error)))
+    places = list(homes)
     if regions or all_regions:
         accounts: list[Place] = []
         for home in places:
@@ -136,13 +135,23 @@ def lines(swept: Swept) -> list[str]:
         shown: Iterable[orphans.Thing] = one.doomed
         out += [f"  {thing.kind} {thing.id} {thing.detail}".rstrip() for thing in shown]
     where = ", ".join(dict.fromkeys(swept.asked)) or "nowhere"
-    if not swept.doomed:
+    out += [f"{one.region}  UNKNOWN: {one.asked}: {one.why}" for one in swept.unasked]
+    out += [f"not ended: {one}" for one in swept.failed]
+    if swept.unasked and not swept.doomed:
+        out.append("nothing to end was found, and not all could be asked")
+    elif not swept.doomed:
         out.append(f"nothing to end; looked in {where}")
     elif swept.yes:
-        out.append(f"ended {len(swept.ended)} things; looked in {where}")
+        out.append(f"ended {counted(len(swept.ended), 'thing')}; looked in {where}")
     else:
-        out.append(f"{swept.doomed} things would be ended; looked in {where}. fleet sweep --yes ends them")
+        out.append(
+            f"to end: {counted(swept.doomed, 'thing')}; looked in {where}. fleet sweep --yes ends what is listed"
+        )
     return out
+
+
+def counted(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def _bill(one: Found) -> str:

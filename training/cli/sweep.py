@@ -34,5 +34,6 @@ def sweep(stack: str | None, regions: tuple[str, ...], all_regions: bool, yes: b
     else:
         click.echo("\n".join(sweeping.lines(swept)))
     if swept.unasked or swept.failed:
-        why = "; ".join([f"{one.region}: {one.asked}: {one.why}" for one in swept.unasked] + list(swept.failed))
-        raise CloudRefused(f"not all could be asked or ended: {why}", do="Give the right, then fleet sweep again.")
+        unasked = sweeping.counted(len(swept.unasked), "question")
+        what = f"{unasked} without an answer, {sweeping.counted(len(swept.failed), 'stack')} not ended"
+        raise CloudRefused(what, do="Put right what stands above, then fleet sweep again.")
