@@ -10,7 +10,6 @@ from infra.errors import CloudRefused
 from infra.kinds import Node
 from training.fleets import StackFleet
 from training.lease import Lease, leases
-from training.receipt import span
 from training.remote import Machines
 
 
@@ -63,13 +62,18 @@ def idle_end(held: tuple[Lease, ...], nodes: int) -> End:
         return End("idle end", "off", detail="swift-fleet:idleMinutes is 0")
     if len(armed) == nodes:
         after = max(lease.idle_after for lease in armed if lease.idle_after)
-        idle_for = min(lease.idle_for for lease in armed)
-        now = f"idle for {span(idle_for.total_seconds())}" if idle_for else "at work"
-        return End("idle end", "armed", detail=f"after {span(after.total_seconds())} without work; now {now}")
+        looks = [lease.idle_for for lease in armed if lease.idle_for is not None]
+        least = min(looks, default=timedelta(0))
+        now = f"idle for {_minutes(least)}" if least else "at work" if len(looks) == nodes else "not looked at yet"
+        return End("idle end", "armed", detail=f"after {_minutes(after)} without work; {now}")
     if why := _untold(held):
         return End("idle end", "UNKNOWN", detail=f"on {len(armed)} of {nodes}: {why}")
     bare = ", ".join(str(lease.rank) for lease in held if not (lease.idle_after and lease.idle_armed))
     return End("idle end", "missing", detail=f"on {len(armed)} of {nodes}: not on rank {bare}")
+
+
+def _minutes(time: timedelta) -> str:
+    return f"{time // timedelta(minutes=1)} min"
 
 
 def _untold(held: tuple[Lease, ...]) -> str:

@@ -45,7 +45,8 @@ IDLE_EVERY = timedelta(minutes=5)
 class Lease:
     """deadline: UTC, None where the node has none; armed: its timer runs; unknown: why the node can't tell.
 
-    idle_after: None where the node knows of no idle end, 0 where it is off; idle_for: how long it has done nothing.
+    idle_after: None where the node knows of no idle end, 0 where it is off; idle_for: how long it has done nothing,
+    None where it has not looked yet.
     """
 
     rank: int
@@ -54,7 +55,7 @@ class Lease:
     unknown: str = ""
     idle_after: timedelta | None = None
     idle_armed: bool = False
-    idle_for: timedelta = timedelta(0)
+    idle_for: timedelta | None = None
 
 
 def leases(machines: Machines) -> tuple[Lease, ...]:
@@ -83,7 +84,7 @@ def parse(rank: int, said: str) -> Lease:
         "armed" in words,
         idle_after=timedelta(minutes=int(minutes)) if minutes.isdigit() else None,
         idle_armed="idle-armed" in words,
-        idle_for=trailing.count("i") * IDLE_EVERY,
+        idle_for=trailing.count("i") * IDLE_EVERY if looks else None,
     )
 
 
