@@ -48,7 +48,7 @@ def check_file(file: Path, offer: Offer | None = None) -> Checked:
     plugins = Plugins()
     if job:
         placed = place(job, file.parent)
-        found += [*placed.findings, *_pinned(job)]
+        found += [*placed.findings, *_pinned(job), *_data(job, file.parent, offer)]
         plugins, said = read_plugins(_plugin_files(job, file.parent))
         found += said
     found += _arguments(data, job, offer, plugins)
@@ -82,6 +82,17 @@ def _arguments(data: Mapping[str, Any], job: Job | None, offer: Offer | None, pl
         version = job.ms_swift or VERSION
         return check(f"{trainer} {command}", args, version=version, world=world, env=job.env, plugins=plugins)
     return check(f"{trainer} {command}", {name: value for name, value in args.items() if value is not None})
+
+
+def _data(job: Job, folder: Path, offer: Offer | None) -> list[Finding]:
+    """Of the rows that are here, and of names of the hub. What reads rows is imported where there are some."""
+    if job.trainer == "torchrun" or not (job.args.get("dataset") or job.args.get("val_dataset")):
+        return []
+    from training.swift.data.check import check_files, task_of
+
+    task = task_of(job.command, job.args)
+    ranks = world_of(job, offer).size if offer else None
+    return check_files(job.args, task, folder, ranks) if task else []
 
 
 def _pinned(job: Job) -> list[Finding]:

@@ -28,6 +28,7 @@ COMMANDS = {
     "status": ("stack:status", "What bills, until when, at most how much, and which ends are armed."),
     "extend": ("stack:extend", "Let a fleet live longer: all its ends move, or none."),
     "logs": ("runs:logs", "A run's log, of all ranks or one."),
+    "data": ("data:data", "What is wrong with training data, line by line."),
     "diagnose": ("diagnose:diagnose", "What went wrong in a run's logs: line, cause, argument to change."),
     "collect": ("stages:collect", "Fetch a run's output and logs."),
     "down": ("stack:down", "End everything of a stack, and prove it."),
