@@ -242,6 +242,7 @@ class StackFleet:
                 key_file=private_key,
                 host_key=keys[node.id],
                 gpus=types[node.instance_type].gpus if node.instance_type in types else None,
+                behind_master=bool(outputs.nodes[0].public_address) and not node.public_address,
             )
             for node in outputs.nodes
         )

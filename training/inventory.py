@@ -19,6 +19,7 @@ class Node:
     address: where SSH reaches it; empty for this machine.
     private_address: where the other nodes reach it (MASTER_ADDR on rank 0).
     host_key: its public key, "ssh-ed25519 AAAA...", the only one that is accepted.
+    behind_master: whether SSH reaches it through rank 0 alone, the fleet's one way in.
     gpus: as promised by the instance type, or counted on an own machine; None where nobody promised.
     """
 
@@ -31,6 +32,7 @@ class Node:
     key_file: Path | None = None
     host_key: str = ""
     gpus: int | None = None
+    behind_master: bool = False
 
 
 @dataclass(frozen=True)

@@ -179,12 +179,14 @@ class Local:
         )
 
 
-def connect(node: Node) -> Connection:
+def connect(node: Node, gateway: Connection | None = None) -> Connection:
+    """gateway: an open connection to the node that stands before this one."""
     if not node.address:
         return Local(node)
     from training.ssh import Ssh  # fabric and paramiko take long to import, and a local fleet needs neither
 
-    return Ssh(node)
+    assert gateway is None or isinstance(gateway, Ssh)
+    return Ssh(node, gateway)
 
 
 class Machines:
@@ -256,7 +258,9 @@ class Machines:
         with self._locks[rank]:
             kept = self._kept.get(rank)
             if kept is None or not kept.alive:
-                kept = self._kept[rank] = connect(self.node(rank))
+                node = self.node(rank)
+                gateway = self._connection(self.inventory.master.rank) if node.behind_master else None
+                kept = self._kept[rank] = connect(node, gateway)
             return kept
 
     def _forget(self, rank: int, connection: Connection) -> None:

@@ -11,8 +11,13 @@ from infra.errors import BadInput
 from training.inventory import Node
 
 
-def ssh_command(node: Node, command: Sequence[str], known_hosts: Path) -> list[str]:
-    """The ssh command line; its host key alone stands in `known_hosts`."""
+def ssh_command(
+    node: Node, command: Sequence[str], known_hosts: Path, gateway: tuple[Node, Path] | None = None
+) -> list[str]:
+    """The ssh command line; its host key alone stands in `known_hosts`.
+
+    gateway: the node through which it is reached, and that one's known_hosts.
+    """
     place = ["-i", str(node.key_file), "-p", str(node.port)]
     settings = {
         "UserKnownHostsFile": str(known_hosts),
@@ -22,6 +27,10 @@ def ssh_command(node: Node, command: Sequence[str], known_hosts: Path) -> list[s
         "PasswordAuthentication": "no",
         "ConnectTimeout": "10",
     }
+    if gateway:
+        before, its_known_hosts = gateway
+        way = ssh_command(before, (), its_known_hosts)
+        settings["ProxyCommand"] = shlex.join([*way[:-1], "-W", "%h:%p", way[-1]])
     options = [word for name, value in settings.items() for word in ("-o", f"{name}={value}")]
     asked = [shlex.join(command)] if command else []
     return ["ssh", "-F", "none", *place, *options, f"{node.user}@{node.address}", *asked]

@@ -41,11 +41,14 @@ UNLOCK = "Give a key without one: the kit runs unattended."
 
 
 class Ssh:
-    """One open connection. `run` and the transfers may be called from several threads."""
+    """One open connection. `run` and the transfers may be called from several threads.
 
-    def __init__(self, node: Node) -> None:
+    gateway: an open connection to the node through which alone this one is reached.
+    """
+
+    def __init__(self, node: Node, gateway: Ssh | None = None) -> None:
         self.node = node
-        self._fabric = _open(node)
+        self._fabric = _open(node, gateway.dial(node) if gateway else dial(node.address, node.port))
         self._transport: paramiko.Transport = self._fabric.transport
         self._transport.set_keepalive(30)
 
@@ -96,6 +99,16 @@ class Ssh:
                         progress(len(piece))
             channel.shutdown_write()
             self._ended(channel, timeout_s, f"writing {remote}")
+
+    def dial(self, node: Node) -> paramiko.Channel:
+        """A way on from here to another node's SSH server, or Unreachable."""
+        try:
+            there, here = (node.address, node.port), ("127.0.0.1", 0)
+            return self._transport.open_channel("direct-tcpip", there, here, timeout=CONNECT_S)
+        except (paramiko.SSHException, OSError, EOFError) as error:
+            said = str(error) or "closed"
+            do = f"Is the node up? It is reached through {_where(self.node)} alone."
+            raise Unreachable(f"no way through: {said}", where=_where(node), do=do) from error
 
     def close(self) -> None:
         self._fabric.client.close()
@@ -199,7 +212,7 @@ def offered(address: str, port: int) -> paramiko.PKey:
         transport.close()
 
 
-def _open(node: Node) -> fabric.Connection:
+def _open(node: Node, way: socket.socket | paramiko.Channel) -> fabric.Connection:
     if node.key_file is None or not node.host_key:
         missing = "host key" if node.key_file else "key file"
         raise BadInput(f"no {missing} is known for this node", where=_where(node), do="Add it: fleet hosts add.")
@@ -212,7 +225,7 @@ def _open(node: Node) -> fabric.Connection:
         config=_config(),
         connect_timeout=CONNECT_S,
         connect_kwargs={
-            "sock": dial(node.address, node.port),
+            "sock": way,
             "pkey": key,
             "allow_agent": False,
             "look_for_keys": False,

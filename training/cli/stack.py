@@ -215,11 +215,13 @@ def ssh(
     if inventory.source == "local":
         raise BadInput("this machine needs no ssh", do="Type the command.")
     node = inventory.nodes[rank]
-    known_hosts = pinned(node, options.project_root() / ".fleet")
+    folder = options.project_root() / ".fleet"
+    gateway = (inventory.master, pinned(inventory.master, folder)) if node.behind_master else None
+    line = ssh_command(node, command, pinned(node, folder), gateway)
     if as_json:
-        options.put_json({"rank": rank, "command": ssh_command(node, command, known_hosts)})
+        options.put_json({"rank": rank, "command": line})
         return 0
-    code = interactive(ssh_command(node, command, known_hosts))
+    code = interactive(line)
     if code == 255:
         raise CloudRefused(f"ssh could not reach rank {rank}", where=node.address, do="See its line above.")
     return code
