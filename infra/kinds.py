@@ -147,20 +147,6 @@ def _end_alarms(cloud: Cloud, things: list[Thing]) -> None:
         cloud.client("cloudwatch").delete_alarms(AlarmNames=[thing.id for thing in things[begin : begin + 100]])
 
 
-def _addresses(cloud: Cloud, stack: str | None) -> Iterator[Thing]:
-    for one in cloud.client("ec2").describe_addresses(Filters=tagged(stack))["Addresses"]:
-        yield Thing("elastic address", one["AllocationId"], one["PublicIp"], stack_of(one.get("Tags")))
-
-
-def _end_addresses(cloud: Cloud, things: list[Thing]) -> None:
-    ec2 = cloud.client("ec2")
-    for thing in things:
-        (one,) = ec2.describe_addresses(AllocationIds=[thing.id])["Addresses"]
-        if one.get("AssociationId"):
-            ec2.disassociate_address(AssociationId=one["AssociationId"])
-        ec2.release_address(AllocationId=thing.id)
-
-
 def _volumes(cloud: Cloud, stack: str | None) -> Iterator[Thing]:
     for one in pages(cloud, "ec2", "describe_volumes", "Volumes", Filters=tagged(stack)):
         yield Thing("volume", one["VolumeId"], f"{one['State']} {one['Size']} GiB", stack_of(one.get("Tags")))
@@ -228,7 +214,6 @@ MACHINES = (
     Kind("ec2 DescribeCapacityReservations {tag}", _reservations, _end_reservations),
     Kind("scheduler ListSchedules {stack}", _schedules, _end_schedules),
     Kind("cloudwatch DescribeAlarms {stack}", _alarms, _end_alarms),
-    Kind("ec2 DescribeAddresses {tag}", _addresses, _end_addresses),
     Kind("ec2 DescribeVolumes {tag}", _volumes, _end_volumes),
     Kind("ec2 DescribePlacementGroups {tag}", _placement_groups, _end_placement_groups),
     Kind("ec2 DescribeLaunchTemplates {tag}", _templates, _end_templates),

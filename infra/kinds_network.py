@@ -8,6 +8,37 @@ from infra.cloud import Cloud
 from infra.kinds import Kind, Thing, pages, stack_of, tagged
 
 
+def _nat_gateways(cloud: Cloud, stack: str | None) -> Iterator[Thing]:
+    call = ("ec2", "describe_nat_gateways", "NatGateways")
+    # A gateway that is deleted is listed for an hour more.
+    there = {"Name": "state", "Values": ["pending", "available", "deleting"]}
+    for one in pages(cloud, *call, Filter=[*tagged(stack), there]):
+        yield Thing("NAT gateway", one["NatGatewayId"], one["State"], stack_of(one.get("Tags")))
+
+
+def _end_nat_gateways(cloud: Cloud, things: list[Thing]) -> None:
+    ec2 = cloud.client("ec2")
+    for thing in things:
+        ec2.delete_nat_gateway(NatGatewayId=thing.id)
+    # Until it is gone it holds its address and stands in its subnet.
+    ids = [thing.id for thing in things]
+    ec2.get_waiter("nat_gateway_deleted").wait(NatGatewayIds=ids, WaiterConfig={"Delay": 2, "MaxAttempts": 300})
+
+
+def _addresses(cloud: Cloud, stack: str | None) -> Iterator[Thing]:
+    for one in cloud.client("ec2").describe_addresses(Filters=tagged(stack))["Addresses"]:
+        yield Thing("elastic address", one["AllocationId"], one["PublicIp"], stack_of(one.get("Tags")))
+
+
+def _end_addresses(cloud: Cloud, things: list[Thing]) -> None:
+    ec2 = cloud.client("ec2")
+    for thing in things:
+        (one,) = ec2.describe_addresses(AllocationIds=[thing.id])["Addresses"]
+        if one.get("AssociationId"):
+            ec2.disassociate_address(AssociationId=one["AssociationId"])
+        ec2.release_address(AllocationId=thing.id)
+
+
 def _groups(cloud: Cloud, stack: str | None) -> Iterator[Thing]:
     for one in pages(cloud, "ec2", "describe_security_groups", "SecurityGroups", Filters=tagged(stack)):
         yield Thing("security group", one["GroupId"], one["GroupName"], stack_of(one.get("Tags")))
@@ -76,6 +107,8 @@ def _end_vpcs(cloud: Cloud, things: list[Thing]) -> None:
 
 
 NETWORK = (
+    Kind("ec2 DescribeNatGateways {tag}", _nat_gateways, _end_nat_gateways),
+    Kind("ec2 DescribeAddresses {tag}", _addresses, _end_addresses),
     Kind("ec2 DescribeSecurityGroups {tag}", _groups, _end_groups),
     Kind("ec2 DescribeSubnets {tag}", _subnets, _end_subnets),
     Kind("ec2 DescribeRouteTables {tag}", _route_tables, _end_route_tables),

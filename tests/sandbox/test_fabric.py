@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 
 import pytest
@@ -48,7 +49,9 @@ def test_rank_0_is_the_way_in_and_the_rest_is_reached_through_it(project: Projec
     assert (lease["state"], lease["detail"]) == ("armed", "on 2 of 2")
 
 
-def test_it_ends_whole(project: Project) -> None:
+def test_it_ends_whole_also_where_the_state_is_lost(project: Project) -> None:
+    shutil.rmtree(project.state / "pulumi")
+    assert any(one.startswith("NAT gateway") for one in project.left())
     project.fleet("down", "-s", "sandbox").ok()
     assert project.left() == []
     ec2 = project.cloud().client("ec2")

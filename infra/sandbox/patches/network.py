@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from moto.ec2.exceptions import DependencyViolationError, InvalidSecurityGroupRuleIdNotFoundError
+from moto.ec2.exceptions import DependencyViolationError, EC2ClientError, InvalidSecurityGroupRuleIdNotFoundError
 from moto.ec2.models import EC2Backend
 from moto.ec2.models.security_groups import SecurityGroupRule
 
@@ -13,6 +13,7 @@ from infra.sandbox.patches.hook import replace
 _modify_rules = EC2Backend.modify_security_group_rules
 _delete_subnet = EC2Backend.delete_subnet
 _delete_security_group = EC2Backend.delete_security_group
+_delete_nat_gateway = EC2Backend.delete_nat_gateway
 
 
 def install() -> None:
@@ -20,6 +21,16 @@ def install() -> None:
     replace(SecurityGroupRule, "description", property(description))
     replace(EC2Backend, "delete_subnet", delete_subnet)
     replace(EC2Backend, "delete_security_group", delete_security_group)
+    replace(EC2Backend, "delete_nat_gateway", delete_nat_gateway)
+
+
+def delete_nat_gateway(self: EC2Backend, nat_gateway_id: str) -> Any:
+    """Its interface goes with it; moto keeps that in the subnet for ever."""
+    gateway = self.nat_gateways.get(nat_gateway_id)
+    if gateway is None:
+        raise EC2ClientError("NatGatewayNotFound", f"The Nat Gateway {nat_gateway_id} was not found")
+    self.enis.pop(gateway._eni.id, None)
+    return _delete_nat_gateway(self, nat_gateway_id)
 
 
 def description(self: SecurityGroupRule) -> str | None:
