@@ -17,16 +17,22 @@ from training.cli import options
 def check(job: Path, stack: str | None, hosts: str | None, local: bool, key: Path | None, as_json: bool) -> int:
     """Say everything that is wrong with JOB at once: its keys, ms-swift's arguments, what contradicts what, its paths.
 
-    With a fleet also what depends on the number of its GPUs. Exit code 2 where there is an error. Creates nothing, and
-    needs no network.
+    With a fleet also what depends on the number of its GPUs and on their memory. Exit code 2 where there is an error.
+    Creates nothing, and needs no network.
     """
-    from training.checked import check_file
+    from training.checked import check_file, checked_plan
     from training.findings import ok, sentence
 
     offer = options.fleet_from(stack, hosts, local, key).offer() if stack or hosts or local else None
     checked = check_file(job, offer)
+    found = list(checked.findings)
+    if offer and ok(found):
+        from training.estimated import of_plan
+        from training.fleets import machines
+
+        found += of_plan(checked_plan(job, offer)[0], machines()).findings
     findings = sorted(
-        checked.findings,
+        found,
         key=lambda one: (("error", "warning", "note").index(one.severity), checked.lines.get(one.where, 0)),
     )
     fine = ok(findings)
