@@ -23,6 +23,9 @@ BASE: dict[str, dict[str, Any]] = {
     "swift merge-lora": {"adapters": ["output/v0-20260101-000000/checkpoint-10"]},
     "swift sample": {"model": "Qwen/Qwen3-8B", "dataset": ["a.jsonl"]},
     "swift eval": {"model": "Qwen/Qwen3-8B", "eval_dataset": ["gsm8k"]},
+    "swift app": {"model": "Qwen/Qwen3-8B"},
+    "swift web-ui": {},
+    "megatron pt": {"model": "Qwen/Qwen3-8B", "dataset": ["a.jsonl"], "num_train_epochs": 1},
 }  # fmt: skip
 GRPO = {"rlhf_type": "grpo", "reward_funcs": ["accuracy"]}
 SERVER = {"use_vllm": True, "vllm_mode": "server", "vllm_server_host": "10.0.0.9"}

@@ -100,6 +100,7 @@ def launch(job: Path, stack: str | None, hosts: str | None, local: bool, key: Pa
     Returns when the ranks run; `fleet attach` follows them, `fleet stop` ends them. The fleet stays up.
     """
     from training.cli.run import interruptible
+    from training.findings import sentence
     from training.lifecycle import Line, begin, run_folder
     from training.record import Record, Request
     from training.remote import Machines
@@ -109,6 +110,8 @@ def launch(job: Path, stack: str | None, hosts: str | None, local: bool, key: Pa
     root = options.project_root()
     fleet = options.fleet_from(stack, hosts, local, key)
     made = made_plan(job, fleet)
+    for one in made.findings:
+        click.echo(f"{one.severity:8} {sentence(one, job)}", err=True)
     inventory = fleet.inventory()
     record = Record(root / ".fleet")
     request = Request(new_run_id(), str(job.resolve()), fleet.source, fleet.name, fleet_was_up=True)

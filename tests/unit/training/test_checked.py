@@ -13,6 +13,7 @@ import yaml
 from click.testing import CliRunner
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from rule_cases import BASE
 
 from infra.errors import BadInput
 from training.checked import check_file, checked_plan
@@ -92,6 +93,18 @@ def test_the_release_that_a_job_is_written_for_is_held_against_the_nodes(tmp_pat
     assert [(one.severity, one.where) for one in found] == [("warning", "ms_swift"), ("note", "ms_swift")]
     (one,) = said(tmp_path, {"command": "sft", "ms_swift": "latest", "args": SFT})
     assert (one.severity, one.where) == ("error", "ms_swift")
+
+
+@pytest.mark.parametrize("command", sorted(BASE))
+def test_every_command_can_be_a_job_run_by_its_whole_path(tmp_path: Path, command: str) -> None:
+    """CLI-1 to CLI-16 as far as they need arguments; CLI-18."""
+    trainer, name = command.split()
+    args = {key: ["a/b"] if "dataset" in key and "eval" not in key else value for key, value in BASE[command].items()}
+    args |= {key: ["/shared/checkpoint-10"] for key in args if key == "adapters"}
+    job = {"trainer": trainer, "command": name, "args": args}
+    plan, _ = checked_plan(written(tmp_path, job), Offer("g6.12xlarge", 2, 4))
+    assert plan.command_line(0).endswith(f"~/swift-env/bin/{trainer} {name} args.yaml")
+    assert plan.world_size == (8 if trainer == "megatron" or name in ("sft", "pt", "rlhf", "infer") else 1)
 
 
 # torchrun ------------------------------------------------------------------------------------------------------------
@@ -228,7 +241,8 @@ VALUES = st.recursive(SCALARS, lambda inner: st.lists(inner, max_size=3)) | MAPS
 NAMES = st.sampled_from(
     ["model", "dataset", "packing", "lora_rank", "tuner_type", "deepspeed", "rlhf_type", "num_generations", "ENV",
      "external_plugins", "adapters", "model_type", "streaming", "loss_type", "target_modules", "warmup_ratio",
-     "vllm_server_host", "tensor_model_parallel_size", "global_batch_size", "micro_batch_size", "system", "columns"],
+     "vllm_server_host", "custom_register_path",
+     "tensor_model_parallel_size", "global_batch_size", "micro_batch_size", "system", "columns"],
 ) | st.text(max_size=12)  # fmt: skip
 JOBS = st.fixed_dictionaries(
     {},
