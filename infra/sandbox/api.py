@@ -143,11 +143,8 @@ def _json(answer: dict[str, Any]) -> Answer:
 
 
 def _error(service: str, status: int, code: str, message: str) -> Answer:
-    if service == "cloudwatch":
-        kind, content = "application/cbor", _cbor({"__type": code, "message": message})
-    else:
-        kind, text = error_body(code, message, service=service)
-        content = text.encode()
+    kind, text = error_body(code, message, service=service)
+    content = text.encode()
     headers = [
         ("Content-Type", kind),
         ("Content-Length", str(len(content))),
@@ -155,9 +152,3 @@ def _error(service: str, status: int, code: str, message: str) -> Answer:
         ("x-amzn-ErrorType", code),
     ]
     return f"{status} Sandbox", headers, content
-
-
-def _cbor(texts: dict[str, str]) -> bytes:
-    """A map of texts as CloudWatch's protocol has it (RFC 8949: major types 5 and 3, lengths in two bytes)."""
-    words = [word.encode() for pair in texts.items() for word in pair]
-    return bytes([0xA0 + len(texts)]) + b"".join(b"\x79" + len(word).to_bytes(2, "big") + word for word in words)
