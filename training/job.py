@@ -30,7 +30,7 @@ class Job(BaseModel):
     trainer, command: `swift sft`, `megatron pt`, ...; with torchrun a Python script of your own, beside the job file.
     args: ms-swift's arguments by their own names; a list is several values, a mapping one JSON value. torchrun's script
         gets them as `--name value`.
-    ms_swift: the release that the job is written for, such as 4.6.0; refused where the nodes get another.
+    ms_swift: the release that the job is written for, such as 4.6.0; that the nodes get another is a warning.
     plugins: Python files beside the job file that register rewards, losses, metrics: sent to every node, and given to
         ms-swift as `external_plugins`.
     env: variables of the training processes. The five that make a rank (NNODES NODE_RANK MASTER_ADDR

@@ -34,7 +34,7 @@ def main() -> None:
         from swift.utils import get_logger
 
         get_logger().setLevel(logging.CRITICAL)
-        answers = [verdict(maker, case) for case in cases]
+        answers = [megatron_batch(case) if "batch" in case else verdict(maker, case) for case in cases]
     json.dump({"verdicts": answers, "table": maker.text(maker.table())}, verdicts)
 
 
@@ -71,6 +71,22 @@ def verdict(maker: Any, case: dict[str, Any]) -> str | None:
     except Exception as error:  # noqa: BLE001  what ms-swift raises is the answer
         return f"{type(error).__name__}: {error}"
     return f"remaining_argv: {rest}" if rest else None
+
+
+def megatron_batch(case: dict[str, Any]) -> str | None:
+    """What megatron's own arithmetic says of a generation batch: two functions that need no megatron."""
+    from swift.megatron.arguments.megatron_args import RLHFMegatronArgumentsMixin as Mixin
+
+    asked = case["batch"]
+    each, all_, micro = asked["num_generations"], asked["global_batch_size"], asked["micro_batch_size"]
+    ranks = asked["world"] // asked["tensor_model_parallel_size"]
+    given = (asked.get("generation_batch_size"), asked.get("steps_per_generation"))
+    try:
+        batch, _ = Mixin.resolve_generation_batch_size(*given, all_, each)
+        Mixin.validate_batch_dp_alignment(batch, each, ranks, micro, asked["world"])
+    except ValueError as error:
+        return str(error)
+    return None
 
 
 PARSERS: dict[type, Any] = {}

@@ -21,8 +21,9 @@ from rule_cases import BASE, BROKEN, with_changes
 
 from training.swift.arguments import Argument, table, table_file
 from training.swift.check import check
-from training.swift.given import World
+from training.swift.given import Given, World
 from training.swift.rules import RULES
+from training.swift.rules.rule import findings
 
 ONE = World(1, 1, 0)
 
@@ -146,6 +147,13 @@ def batches(folder: Path) -> Iterator[Case]:
         yield Case.of("swift rlhf", args, whole=True)
 
 
+def megatron_batches() -> list[dict[str, int]]:
+    names = ("micro_batch_size", "global_batch_size", "num_generations", "tensor_model_parallel_size",
+             "steps_per_generation", "generation_batch_size")  # fmt: skip
+    sizes = itertools.product((1, 2), (8, 16, 48, 64), (2, 8), (1, 2), (None, 4), (None, 64))
+    return [{k: v for k, v in zip(names, one, strict=True) if v is not None} | {"world": 8} for one in sizes]
+
+
 def rule_cases(folder: Path) -> Iterator[tuple[str, bool, Case]]:
     """(rule, whether it is broken, the command): each rule that ms-swift's argument classes tell of."""
     for name, (command, breaking, mending, _) in BROKEN.items():
@@ -181,6 +189,7 @@ def judged(swift_python: Path, tiny: Path) -> Any:
     cases = [*names_and_values(), *(Case.of("swift sft", args) for args in ODD), *documented()]
     cases += [*(case for _, _, case in rule_cases(tiny)), *batches(tiny)]
     asked = [{"command": one.command, "args": json.loads(one.args), "whole": one.whole} for one in cases]
+    asked += [{"batch": one} for one in megatron_batches()]
     done = subprocess.run(
         [swift_python, HERE / "judged.py"],
         input=json.dumps(asked),
@@ -191,7 +200,12 @@ def judged(swift_python: Path, tiny: Path) -> Any:
     )
     assert done.returncode == 0, done.stderr[-3000:]
     said = json.loads(done.stdout)
-    return {"verdicts": dict(zip(cases, said["verdicts"], strict=True)), "table": said["table"]}
+    verdicts = said["verdicts"]
+    return {
+        "verdicts": dict(zip(cases, verdicts, strict=False)),
+        "batches": verdicts[len(cases) :],
+        "table": said["table"],
+    }
 
 
 def ours(case: Case) -> list[str]:
@@ -244,6 +258,18 @@ def test_grpos_batches_are_parted_as_ms_swift_parts_them(judged: Any, tiny: Path
     cases = list(batches(tiny))
     assert {bool(judged["verdicts"][case]) for case in cases} == {True, False}
     assert disagreements(judged, cases) == []
+
+
+def test_megatrons_generation_batches_are_parted_as_ms_swift_parts_them(judged: Any) -> None:
+    arguments = table().commands["megatron rlhf"]
+    (rule,) = [one for one in RULES if one.name == "megatron-generation-batch"]
+    wrong = []
+    for sizes, verdict in zip(megatron_batches(), judged["batches"], strict=True):
+        values = {name: value for name, value in sizes.items() if name != "world"} | {"rlhf_type": "grpo"}
+        said = findings([rule], Given("megatron rlhf", arguments, values, world=World(1, sizes["world"], 8)))
+        wrong += [(sizes, verdict, said)] if bool(verdict) != bool(said) else []
+    assert wrong == []
+    assert {bool(one) for one in judged["batches"]} == {True, False}
 
 
 # Commands of ms-swift's own documentation and examples ---------------------------------------------------------------
