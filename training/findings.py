@@ -50,6 +50,8 @@ def sentence(finding: Finding, file: Path | None = None, lines: Mapping[str, int
     while lines and key and key not in lines:
         key = key.rpartition(".")[0]
     line = (lines or {}).get(key)
+    if file and finding.where.startswith(str(file)):
+        file = None  # of the file itself: its place is in `where`
     place = "" if file is None else f"{file}:{line}  " if line else f"{file}  "
     said = " ".join(one if one.endswith((".", "?")) else f"{one}." for one in (finding.what, finding.fix) if one)
     return f"{place}{finding.where}  {said}" if finding.where else f"{place}{said}"
