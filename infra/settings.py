@@ -22,6 +22,7 @@ from pydantic import (
     Field,
     PlainSerializer,
     ValidationInfo,
+    WithJsonSchema,
     field_validator,
     model_validator,
 )
@@ -35,6 +36,8 @@ PROJECT = "swift-fleet"
 PREFIX = f"{PROJECT}:"
 #: Of the root snapshot of AWS's Deep Learning base image, which EC2 refuses to put on a smaller disk.
 IMAGE_GIB = 75
+#: Prefix length of the largest network that is somebody's own (10.0.0.0/8); two halves of the world are the world.
+NARROW = 8
 _UNITS = {"m": 60, "h": 3600, "d": 86400}
 
 
@@ -56,7 +59,12 @@ def show_duration(span: timedelta) -> str:
     return "".join(f"{n}{u}" for n, u in ((days, "d"), (hours, "h"), (minutes, "m")) if n) or "0m"
 
 
-Duration = Annotated[timedelta, BeforeValidator(parse_duration), PlainSerializer(show_duration)]
+Duration = Annotated[
+    timedelta,
+    BeforeValidator(parse_duration),
+    PlainSerializer(show_duration),
+    WithJsonSchema({"type": "string", "pattern": r"^(?=\d)(\d+d)?\s*(\d+h)?\s*(\d+m)?$"}),
+]
 
 
 def _known_type(value: str) -> str:
@@ -67,7 +75,14 @@ def _known_type(value: str) -> str:
     return value
 
 
-InstanceTypeName = Annotated[str, AfterValidator(_known_type)]
+class _InCatalog:
+    """To an editor, which can't ask: the names themselves."""
+
+    def __get_pydantic_json_schema__(self, core: Any, handler: Any) -> dict[str, Any]:
+        return {"type": "string", "enum": list(catalog().types)}
+
+
+InstanceTypeName = Annotated[str, AfterValidator(_known_type), _InCatalog()]
 
 
 class Candidates(BaseModel):
@@ -100,7 +115,7 @@ class StackConfig(BaseModel):
     vpc_cidr: of the stack's own network.
     subnet_id: an existing one to use, with its VPC.
     security_group_id: an existing one to use; rules are neither added nor checked.
-    ssh_from_anywhere: allows operatorCidr 0.0.0.0/0.
+    ssh_from_anywhere: allows an operatorCidr larger than a /8, such as 0.0.0.0/0.
     operator_cidr: who may open SSH; by default this machine's own public address.
     public_addresses: whether nodes get one. Without, the operator must be in the VPC or a network joined to it.
     ssh_user, ssh_port: as the image has them.
@@ -121,7 +136,7 @@ class StackConfig(BaseModel):
     lifetime: Duration = timedelta(hours=4)
     budget: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
     max_usd_per_hour: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
-    idle_minutes: Annotated[int, BeforeValidator(lambda value: 0 if value is None else value), Field(ge=0, le=720)] = 60
+    idle_minutes: Annotated[int, Field(ge=0, le=720), BeforeValidator(lambda value: 0 if value is None else value)] = 60
     zone: str | None = None
     vpc_cidr: str = "10.77.0.0/16"
     subnet_id: Annotated[str, Field(pattern=r"^subnet-[0-9a-f]{8,17}$")] | None = None
@@ -129,13 +144,13 @@ class StackConfig(BaseModel):
     ssh_from_anywhere: bool = False
     operator_cidr: str | None = None
     public_addresses: bool = True
-    ssh_user: str = "ec2-user"
+    ssh_user: Annotated[str, Field(pattern=r"^[a-z_][a-z0-9_-]{0,31}$")] = "ec2-user"
     ssh_port: Annotated[int, Field(ge=1, le=65535)] = 22
     ami: Annotated[str, Field(pattern=r"^ami-[0-9a-f]{8,17}$")] | None = None
     root_volume_gib: Annotated[int, Field(ge=30, le=16384)] = 200
     instance_role: bool = True
     shared_files: bool = True
-    shared_path: str = "~/shared"
+    shared_path: Annotated[str, Field(pattern=r"^~?(/[A-Za-z0-9._-]+)+$", max_length=100)] = "~/shared"
 
     @field_validator("lifetime")
     @classmethod
@@ -172,10 +187,11 @@ class StackConfig(BaseModel):
     @field_validator("operator_cidr")
     @classmethod
     def _not_the_world(cls, value: str | None, known: ValidationInfo) -> str | None:
-        if value == "0.0.0.0/0" and not known.data.get("ssh_from_anywhere"):
+        wide = value is not None and ipaddress.IPv4Network(value).prefixlen < NARROW
+        if wide and not known.data.get("ssh_from_anywhere"):
+            much = "the whole internet" if value == "0.0.0.0/0" else "much of the internet"
             raise ValueError(
-                "opens SSH to the whole internet: give your own network, such as 203.0.113.7/32, "
-                "or say sshFromAnywhere: true"
+                f"opens SSH to {much}: give your own network, such as 203.0.113.7/32, or say sshFromAnywhere: true"
             )
         return value
 

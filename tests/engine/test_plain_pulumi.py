@@ -8,6 +8,8 @@ import re
 import pytest
 from project import Done, Project
 
+from infra.settings import from_pulumi, load_stack
+
 UP = ("up", "-s", "sandbox", "--yes")
 
 
@@ -44,6 +46,36 @@ def test_a_wrong_key_fails_in_preview_with_its_name_and_creates_nothing(stack: P
     assert ours.code == 2
     assert re.search(r"Pulumi\.sandbox\.yaml:\d+  swift-fleet:instanceTyp  unknown key", ours.err)
     assert made_calls(stack) == []
+
+
+def test_pulumi_hands_over_what_fleet_reads_defaults_too(stack: Project) -> None:
+    shown = json.loads(stack.pulumi("config", "-s", "sandbox", "--json").ok().out)
+    values = {key: one["value"] for key, one in shown.items()}
+    assert {"swift-fleet:lifetime", "swift-fleet:idleMinutes", "swift-fleet:rootVolumeGib"} <= set(values)
+    assert from_pulumi(values, "pulumi config") == load_stack(stack.root, "sandbox")[0]
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"swift-fleet:nodes": "two"}, "'nodes' must be of type 'integer'"),
+        ({"swift-fleet:sharedFiles": "perhaps"}, "'sharedFiles' must be of type 'boolean'"),
+        ({"swift-fleet:instanceType": None}, "missing configuration value 'instanceType'"),
+    ],
+)
+def test_a_wrong_type_is_refused_before_the_program_runs(
+    stack: Project, change: dict[str, str | None], said: str
+) -> None:
+    [key] = change
+    file = stack.stack(change=change) if change[key] else stack.stack(drop=key)
+    written = file.read_text()
+    try:
+        plain, ours = stack.pulumi("preview", "-s", "sandbox"), stack.fleet("preview", "-s", "sandbox")
+        assert file.read_text() == written
+    finally:
+        stack.stack()
+    assert plain.code != 0 and said in plain.all
+    assert ours.code == 2 and key in ours.err
 
 
 def test_both_previews_plan_the_same_resources_and_create_nothing(stack: Project) -> None:

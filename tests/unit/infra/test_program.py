@@ -31,6 +31,7 @@ from infra.userdata import LIMIT_BYTES
 CONFIG = {"instanceType": "g6.xlarge", "nodes": "3", "operatorCidr": "203.0.113.7/32", "lifetime": "2h"}
 #: What AWS gives no tags, so that only a name or its parent's tag can tell whose it is.
 UNTAGGED = {
+    "aws:ec2/eipAssociation:EipAssociation",
     "aws:ec2/route:Route",
     "aws:ec2/routeTableAssociation:RouteTableAssociation",
     "aws:efs/mountTarget:MountTarget",

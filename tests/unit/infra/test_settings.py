@@ -72,6 +72,15 @@ def test_a_stack_that_names_its_type_alone_gets_the_defaults(tmp_path: Path) -> 
             "ami: ami-xyz",
             "swift-fleet:ami  String should match pattern '^ami-[0-9a-f]{8,17}$' (given: 'ami-xyz').",
         ),
+        (
+            "operatorCidr: 128.0.0.0/1",
+            "swift-fleet:operatorCidr  opens SSH to much of the internet: give your own network, such as "
+            "203.0.113.7/32, or say sshFromAnywhere: true (given: '128.0.0.0/1').",
+        ),
+        (
+            "sharedPath: shared",
+            "swift-fleet:sharedPath  String should match pattern '^~?(/[A-Za-z0-9._-]+)+$' (given: 'shared').",
+        ),
         ("sshPort: 0", "swift-fleet:sshPort  Input should be greater than or equal to 1 (given: 0)."),
         (
             "sharedFiles: maybe",
