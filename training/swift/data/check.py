@@ -12,7 +12,6 @@ from typing import Any
 from training.findings import Finding
 from training.swift.data import problems as p
 from training.swift.data.columns import Columns
-from training.swift.data.hub import check_id
 from training.swift.data.problems import Problem
 from training.swift.data.scan import Asked, Scanned, scan
 from training.swift.data.tasks import TASKS, Media
@@ -54,6 +53,8 @@ def check_files(args: Mapping[str, Any], task: str, folder: Path, ranks: int | N
     """
     if any(args.get(name) for name in OWN_READING):
         return [Finding("note", "args.dataset", "not looked into: the job brings its own way to read data")]
+    from training.swift.data.hub import check_id
+
     found: list[Finding] = []
     kept, whole = 0, True
     for name in ("dataset", "val_dataset"):

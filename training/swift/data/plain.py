@@ -30,10 +30,10 @@ class Turn(msgspec.Struct, forbid_unknown_fields=True, gc=False):
 class Plain:
     """decode: lines -> rows, or msgspec.MsgspecError. fits: whether nothing is wrong with a row."""
 
-    decode: Callable[[bytes], list[Any]]
+    decode: Callable[[bytes | memoryview], list[Any]]
     fits: Callable[[Any], bool]
 
-    def rows(self, lines: bytes) -> int | None:
+    def rows(self, lines: bytes | memoryview) -> int | None:
         """How many rows these lines are, if all are plain and right."""
         try:
             rows = self.decode(lines)

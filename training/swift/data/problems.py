@@ -87,8 +87,6 @@ FEW_TAGS = Kind("few-tags", "{}: the missing tags are put first", "write the tag
 NO_MEDIA = Kind("no-media", "{} does not exist here: the row is dropped or replaced", "check the path", lost=True)
 MEDIA_TYPE = Kind("media-type", "{} is neither a path nor a list of them", "give a list of paths")
 TOOLS = Kind("tools", "tools is no JSON: it is taken as one text", "give a list of functions", "warning")
-TOOL_CALL = Kind(
-    "tool-call", "a tool_call without name and arguments", 'give {"name": ..., "arguments": {...}}', "warning"
-)
+TOOL_CALL = _lost("tool-call", "a tool_call without name and arguments", 'give {"name": ..., "arguments": {...}}')
 TOOL_ORDER = Kind("tool-order", "a tool_response that follows no tool_call", "put the call before it", "warning")
 PLACES = Kind("places", "{}", "give as many refs and boxes as placeholders", "warning")

@@ -103,7 +103,9 @@ def scan(file: Path, asked: Asked) -> Scanned:
         return Scanned(file, None, tally)
     end = min(size, asked.most or size)
     by_lines = reading.is_lines(file)
-    names, broken = _columns(reading.rows_until(file, min(end, HEAD)) if by_lines else reading.whole(file))
+    names, broken = reading.columns_until(file, min(end, HEAD)) if file.suffix != ".txt" and by_lines else None, None
+    if not names:
+        names, broken = _columns(reading.rows_until(file, min(end, HEAD)) if by_lines else reading.whole(file))
     judge = _Judge(columns_of(names, dict(asked.columns), mapped=asked.mapped), asked)
     if not names:
         tally.note(*(broken or (0, Problem(p.EMPTY))))
@@ -117,9 +119,9 @@ def scan(file: Path, asked: Asked) -> Scanned:
     return Scanned(file, judge.columns, tally, end == size)
 
 
-def _columns(rows: Rows) -> tuple[dict[str, None], tuple[int, Problem] | None]:
+def _columns(rows: Rows) -> tuple[set[str], tuple[int, Problem] | None]:
     """The columns of the rows that the loader reads first, and what is wrong with the first that can't be read."""
-    names: dict[str, None] = {}
+    names: set[str] = set()
     broken: tuple[int, Problem] | None = None
     read = 0
     try:
@@ -130,7 +132,7 @@ def _columns(rows: Rows) -> tuple[dict[str, None], tuple[int, Problem] | None]:
                     break
                 continue
             if isinstance(one.value, dict):
-                names |= dict.fromkeys(one.value)
+                names.update(one.value)
             else:
                 broken = broken or (one.line, Problem(p.NOT_ROW, "", kind_of(one.value)))
             read += one.size
@@ -179,23 +181,22 @@ class _Judge:
         self.plain = plain(columns, asked.task)
         self.has_rejected = "rejected_response" in columns.known()
 
-    def lines(self, data: bytes, text: bool, tally: Tally) -> None:
+    def lines(self, data: memoryview, text: bool, tally: Tally) -> None:
         """Judges the lines of a piece; most are of plain rows alone, which are parsed and judged at once."""
-        cut = data.split(b"\n")
-        tally.lines = len(cut) - 1
-        rows = None if text or not self.plain else self.plain.rows(data)
-        if rows is None:
-            for number, line in enumerate(cut, 1):
-                if line and self.plain and not text and self.plain.rows(line) == 1:
-                    tally.seen(len(line), self.asked.max_tokens)
-                    continue
-                self.take(reading.read_line(number, line, text=text, last=number == len(cut)), tally)
+        rows = None if text or not self.plain or self.asked.max_tokens else self.plain.rows(data)
+        whole = bytes(data)
+        tally.lines = whole.count(b"\n")
+        if rows is not None and reading.one_a_line(rows, whole):
+            longest = reading.longest_line(whole, int(tally.longest * BYTES_A_TOKEN))
+            tally.longest = max(tally.longest, int(longest / BYTES_A_TOKEN))
+            tally.rows += rows
             return
-        sizes = [len(line) for line in cut]
-        tally.rows += rows
-        tally.longest = max(tally.longest, int(max(sizes) / BYTES_A_TOKEN))
-        if self.asked.max_tokens:
-            tally.long += sum(size > self.asked.max_tokens * BYTES_A_TOKEN for size in sizes)
+        for number, line in enumerate(whole.split(b"\n"), 1):
+            if line and self.plain and not text and self.plain.rows(line) == 1:
+                tally.seen(len(line), self.asked.max_tokens)
+                continue
+            last = number > tally.lines
+            self.take(reading.read_line(number, line, text=text, last=last), tally)
 
     def take(self, rows: Rows, tally: Tally) -> None:
         try:
