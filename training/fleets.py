@@ -53,6 +53,9 @@ class Fleet(Protocol):
 
     def offer(self) -> Offer: ...
 
+    def shape(self) -> Offer:
+        """The offer without its price: nothing is started, and nobody is asked."""
+
     def is_up(self) -> bool:
         """Whether anything of it runs, and so bills."""
 
@@ -143,18 +146,16 @@ class StackFleet:
 
         refuse(self.config_here, self.hourly_cost)
 
+    def shape(self) -> Offer:
+        return _shape(self.config)
+
     def offer(self) -> Offer:
         from infra.budget import bounded
-        from infra.catalog import catalog
 
         cost = self.hourly_cost
         config = bounded(self.config_here, cost)
-        kind = catalog().types[config.instance_type]
-        return Offer(
-            instance_type=kind.name,
-            nodes=config.nodes,
-            gpus_per_node=kind.gpus,
-            gpu_memory_gib=kind.gpu_memory_gib or None,
+        return replace(
+            _shape(config),
             usd_per_hour=cost.total,
             price_source=cost.unknown or cost.dated,
             lifetime=config.lifetime,
@@ -257,6 +258,9 @@ class HostsFleet:
     name: str
     source: Source = "hosts"
 
+    def shape(self) -> Offer:
+        return self.offer()
+
     def offer(self) -> Offer:
         nodes = self.inventory().nodes
         counts = {node.gpus or 0 for node in nodes}
@@ -292,6 +296,9 @@ class LocalFleet:
 
     name: str = "local"
     source: Source = "local"
+
+    def shape(self) -> Offer:
+        return self.offer()
 
     def offer(self) -> Offer:
         return Offer("this machine", 1, self._gpus())
@@ -342,6 +349,13 @@ def environment_for(root: Path, stack: str) -> dict[str, str]:
     state = process.state_dir(port)
     process.start(state, port, settings.ssh_port)
     return process.environment(state)
+
+
+def _shape(config: StackConfig) -> Offer:
+    from infra.catalog import catalog
+
+    kind = catalog().types[config.instance_type]
+    return Offer(kind.name, config.nodes, kind.gpus, kind.gpu_memory_gib or None)
 
 
 class _Counter:
