@@ -9,8 +9,6 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterable
-from datetime import datetime
-from email.utils import format_datetime
 from typing import Any
 
 from werkzeug.serving import BaseWSGIServer, make_server
@@ -39,18 +37,10 @@ CONTROL = "/_sandbox/"
 
 class Api:
     """A WSGI application. `control` answers what is under /_sandbox/; `changed` is called after each request that may
-    have changed something; `now` is the time that AWS's answers bear."""
+    have changed something."""
 
-    def __init__(
-        self,
-        journal: Journal,
-        faults: Faults,
-        control: Control,
-        changed: Callable[[], None],
-        now: Callable[[], datetime],
-    ) -> None:
+    def __init__(self, journal: Journal, faults: Faults, control: Control, changed: Callable[[], None]) -> None:
         self.lock = threading.RLock()
-        self._now = now
         self._journal, self._faults = journal, faults
         self._control, self._changed = control, changed
         self._moto = DomainDispatcherApplication(_backend_app)
@@ -76,7 +66,7 @@ class Api:
         self._journal.record(call.service, call.action, call.region, number, error)
         if call.changes:
             self._changed()
-        return status, [*headers, ("Date", format_datetime(self._now(), usegmt=True))], content
+        return status, headers, content
 
     def _answer(self, call: requests.Call, environ: dict[str, Any]) -> Answer:
         with self.lock:

@@ -33,7 +33,7 @@ class Cloud:
         self.journal = Journal(state / "requests.jsonl")
         self.clock = Clock()
         self.faults = Faults(self.clock.now)
-        self._api = Api(self.journal, self.faults, Control(self), self._changed, self.clock.now)
+        self._api = Api(self.journal, self.faults, Control(self), self._changed)
         self.lock = self._api.lock
         self._server = serve(self._api, port)
         self.port = self._server.server_port

@@ -6,7 +6,6 @@ import base64
 import json
 import threading
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -75,7 +74,7 @@ class Aws:
 @pytest.fixture(scope="module")
 def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Aws]:
     journal = Journal(tmp_path_factory.mktemp("aws") / "requests.jsonl")
-    api = Api(journal, Faults(), lambda *_: ("404 x", [], b""), lambda: None, lambda: datetime.now(UTC))
+    api = Api(journal, Faults(), lambda *_: ("404 x", [], b""), lambda: None)
     server = serve(api, 0)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield Aws(f"http://127.0.0.1:{server.server_port}", api.lock)
