@@ -5,44 +5,18 @@ The same stack as for plain `pulumi` commands typed in the folder: same project 
 
 from __future__ import annotations
 
-import re
-import socket
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
 
-import tenacity
-
-from infra import ends, engine, sweep
+from infra import ends, sweep
 from infra.cloud import Cloud, cloud_of
-from infra.errors import BadInput, CloudRefused, FleetError, Interrupted
+from infra.errors import CloudRefused
 from infra.outputs import Outputs, parse_outputs
 from infra.place import Attempt, Place, no_room
 from infra.quotas import shortage
-from infra.settings import PROJECT, load_stack, stack_file
-
-if TYPE_CHECKING:
-    from pulumi import automation
-
-T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class Change:
-    """One step of the engine: op "create", kind "ec2:Instance", name "node-000", state "started|done|failed"."""
-
-    op: str
-    kind: str
-    name: str
-    state: str
-    message: str = ""
-
-    @property
-    def of_aws(self) -> bool:
-        """Whether it is a thing in the cloud; components, providers and the stack itself are Pulumi's own."""
-        return not self.kind.startswith(("infra:", "pulumi:", "providers:"))
+from infra.session import Change, OnChange, Session, events, ignore
+from infra.settings import load_stack, stack_file
 
 
 @dataclass(frozen=True)
@@ -58,13 +32,6 @@ class Teardown:
         return [thing for answer in self.answers for thing in answer.found]
 
 
-OnChange = Callable[[Change], None]
-
-
-def _ignore(change: Change) -> None:
-    return None
-
-
 class FleetStack:
     """One stack of the project in `root`. environment: what the engine needs beside this process's own.
 
@@ -75,20 +42,24 @@ class FleetStack:
 
     def __init__(self, root: Path, name: str, environment: Mapping[str, str] | None = None) -> None:
         self.root, self.name = root, name
-        self.environment = dict(environment or {})
         self.config, rest = load_stack(root, name)
         self.cloud: Cloud = cloud_of(rest, source=str(stack_file(root, name)))
-        self._opened: automation.Stack | None = None
         self._place: Place | None = None
+        self._session = Session(root, name, self._program, environment or {})
         #: The places that had no room, in the order in which the last `up` asked for them.
         self.walk: list[Attempt] = []
 
-    def preview(self, on_change: OnChange = _ignore) -> dict[str, int]:
+    def _program(self) -> None:
+        from infra.program import program
+
+        program(self.root, self._place, self.budget)
+
+    def preview(self, on_change: OnChange = ignore) -> dict[str, int]:
         """How many resources an `up` would create, update, replace, delete or leave: {"create": 24}."""
-        result = self._run(lambda stack: stack.preview(on_event=_events(on_change), color="never"))
+        result = self._session.run(lambda stack: stack.preview(on_event=events(on_change), color="never"))
         return {str(getattr(op, "value", op)): n for op, n in result.change_summary.items()}
 
-    def up(self, on_change: OnChange = _ignore) -> Outputs:
+    def up(self, on_change: OnChange = ignore) -> Outputs:
         """Creates or updates the fleet. What an interrupted `up` left behind is repaired first.
 
         A fleet that isn't there yet goes where AWS has room for all of it: each place in turn, cheapest first, the
@@ -125,9 +96,9 @@ class FleetStack:
 
     def _up(self, on_change: OnChange, refresh: bool) -> Outputs:
         parallel = max(16, self.config.nodes + 8)
-        result = self._run(
+        result = self._session.run(
             lambda stack: stack.up(
-                on_event=_events(on_change), color="never", parallel=parallel, refresh=refresh or None
+                on_event=events(on_change), color="never", parallel=parallel, refresh=refresh or None
             )
         )
         return parse_outputs({key: value.value for key, value in result.outputs.items()})
@@ -151,12 +122,12 @@ class FleetStack:
 
     def outputs(self) -> Outputs | None:
         """The fleet that is up, or None. Nothing is asked of AWS."""
-        if not self._exists():
+        if not self._session.exists():
             return None
-        values = self._run(lambda stack: stack.outputs())
+        values = self._session.run(lambda stack: stack.outputs())
         return parse_outputs({k: v.value for k, v in values.items()}) if values and "nodes" in values else None
 
-    def destroy(self, on_change: OnChange = _ignore) -> Teardown:
+    def destroy(self, on_change: OnChange = ignore) -> Teardown:
         """Ends everything of the stack: nodes first, then what the state knows, then what only a tag tells of.
 
         Raises CloudRefused where something is left or where the cloud could not be asked.
@@ -186,9 +157,11 @@ class FleetStack:
         if self._was_cut_off():
             swept = end_by_tag()
             # Destroy alone would keep the half-done operations in the state, for the next up to stumble over.
-            self._run(lambda stack: stack.refresh(clear_pending_creates=True, color="never"))
-        if self._exists():
-            self._run(lambda stack: stack.destroy(on_event=_events(count), color="never", parallel=64, refresh=False))
+            self._session.run(lambda stack: stack.refresh(clear_pending_creates=True, color="never"))
+        if self._session.exists():
+            self._session.run(
+                lambda stack: stack.destroy(on_event=events(count), color="never", parallel=64, refresh=False)
+            )
         swept += end_by_tag()
         done = Teardown(removed, tuple(swept), tuple(sweep.look(self.cloud, self.name)))
         if done.left:
@@ -199,19 +172,19 @@ class FleetStack:
     def take_up_ends(self) -> None:
         """After `fleet extend`: the engine's state learns the new times. Else an `up` that changes the schedule for
         another reason would send the old time along."""
-        if not self._exists():
+        if not self._session.exists():
             return
-        state = self._run(lambda stack: stack.export_stack())
+        state = self._session.run(lambda stack: stack.export_stack())
         moved = ("aws:scheduler/schedule:Schedule", "aws:ec2/instance:Instance")
         urns = [one["urn"] for one in (state.deployment or {}).get("resources", []) if one["type"] in moved]
         if urns:
-            self._run(lambda stack: stack.refresh(target=urns, color="never"))
+            self._session.run(lambda stack: stack.refresh(target=urns, color="never"))
 
     def _was_cut_off(self) -> bool:
         """Whether the state tells of operations that an engine began and never ended."""
-        if not self._exists():
+        if not self._session.exists():
             return False
-        state = self._run(lambda stack: stack.export_stack())
+        state = self._session.run(lambda stack: stack.export_stack())
         return bool((state.deployment or {}).get("pending_operations"))
 
     def _repair(self, on_change: OnChange) -> bool:
@@ -226,8 +199,8 @@ class FleetStack:
         if self.outputs() is None:
             self.destroy(on_change)
             return False
-        self._run(lambda stack: stack.refresh(clear_pending_creates=True, color="never"))
-        state = self._run(lambda stack: stack.export_stack())
+        self._session.run(lambda stack: stack.refresh(clear_pending_creates=True, color="never"))
+        state = self._session.run(lambda stack: stack.export_stack())
         known = {one.get("id") for one in (state.deployment or {}).get("resources", [])}
         known |= {one.get("outputs", {}).get("name") for one in (state.deployment or {}).get("resources", [])}
         strays = [t for answer in sweep.look(self.cloud, self.name) for t in answer.found if t.id not in known]
@@ -255,133 +228,3 @@ class FleetStack:
         """Whether AWS no longer holds an end of the nodes that run: the engine must read anew to make it again."""
         held = ends.held_by_aws(self.cloud, self.name, set(alive), self.config.idle_minutes) if alive else ()
         return any(end.state == "missing" for end in held)
-
-    def _run(self, act: Callable[[automation.Stack], T]) -> T:
-        """`act` on the stack, which is made if there is none; once more where a dead engine had locked it."""
-        from pulumi.automation import errors
-
-        try:
-            with engine.ends_in_order():
-                return act(self._open())
-        except errors.ConcurrentUpdateError as error:
-            self._unlock(str(error))
-        except errors.CommandError as error:
-            raise _translated(error, self.name) from error
-        try:
-            with engine.ends_in_order():
-                return act(self._open())
-        except errors.CommandError as error:
-            raise _translated(error, self.name) from error
-
-    def _exists(self) -> bool:
-        """Whether the engine knows the stack; who only looks, or ends, makes none."""
-        from pulumi.automation import errors
-
-        try:
-            self._open(create=False)
-        except errors.StackNotFoundError:
-            return False
-        except errors.CommandError as error:
-            raise _translated(error, self.name) from error
-        return True
-
-    @cached_property
-    def _command(self) -> automation.PulumiCommand:
-        """Found once: to find it is to ask it twice for its version, 0.2 s each."""
-        from pulumi import automation
-
-        return automation.PulumiCommand(root=str(engine.ensure().parent.parent))
-
-    def _open(self, create: bool = True) -> automation.Stack:
-        if self._opened is None:
-            from pulumi import automation
-
-            from infra.program import program
-
-            options = automation.LocalWorkspaceOptions(
-                work_dir=str(self.root),
-                env_vars=self.environment,
-                pulumi_command=self._command,
-            )
-            choose = automation.create_or_select_stack if create else automation.select_stack
-            self._opened = choose(
-                stack_name=self.name,
-                project_name=PROJECT,
-                program=lambda: program(self.root, self._place, self.budget),
-                opts=options,
-            )
-        return self._opened
-
-    def _unlock(self, said: str) -> None:
-        """Waits for whoever holds the stack; a lock whose process on this machine is dead is lifted."""
-        holder = re.search(r"created by \S+@(\S+) \(pid (\d+)\)", said)
-        if not holder or holder.group(1) != socket.gethostname():
-            raise CloudRefused(
-                f"another command works on it: {said.strip().splitlines()[-1].strip()}",
-                where=f"stack {self.name}",
-                do=f"Wait, or, if that machine is gone: pulumi cancel -s {self.name}",
-            )
-        process = Path(f"/proc/{holder.group(2)}")
-        patient = tenacity.Retrying(
-            retry=tenacity.retry_if_result(bool),
-            wait=tenacity.wait_fixed(0.5),
-            stop=tenacity.stop_after_delay(600),
-            retry_error_callback=lambda state: True,
-        )
-        if patient(process.exists):
-            raise CloudRefused(
-                f"pulumi (pid {holder.group(2)}) has worked on it for 10 minutes more",
-                where=f"stack {self.name}",
-                do="End it, or wait.",
-            )
-        if self._opened:
-            self._opened.cancel()
-
-
-def _events(on_change: OnChange) -> Callable[[automation.EngineEvent], None]:
-    states = (("resource_pre_event", "started"), ("res_outputs_event", "done"), ("res_op_failed_event", "failed"))
-
-    def on_event(event: automation.EngineEvent) -> None:
-        for field, state in states:
-            step = getattr(event, field)
-            if step is not None:
-                data = step.metadata
-                op = str(getattr(data.op, "value", data.op))
-                kind = (
-                    ":".join(part.split("/")[0] for part in data.type.split(":")[1:-1]) + ":" + data.type.split(":")[-1]
-                )
-                on_change(Change(op, kind, data.urn.split("::")[-1], state))
-        said = event.diagnostic_event
-        if said is not None and said.severity in ("error", "warning"):
-            on_change(Change("say", "pulumi", said.severity, "done", _plain(said.message)))
-
-    return on_event
-
-
-def _plain(text: str) -> str:
-    return re.sub(r"<\{%.*?%\}>", "", text).strip()
-
-
-def _translated(error: Exception, stack: str) -> FleetError:
-    """The engine's failure as one line: its error diagnostics, without the wrapping that every failure carries."""
-    text = str(error)
-    if "incorrect passphrase" in text:
-        return BadInput(
-            "wrong passphrase",
-            where=f"stack {stack}",
-            do="Set PULUMI_CONFIG_PASSPHRASE or PULUMI_CONFIG_PASSPHRASE_FILE to the one it was made with.",
-        )
-    if "passphrase must be set" in text:
-        return BadInput("its secrets need a passphrase", where=f"stack {stack}", do="Set PULUMI_CONFIG_PASSPHRASE.")
-    if "PULUMI_ACCESS_TOKEN" in text:
-        return BadInput(
-            "Pulumi doesn't know where to keep its state",
-            where=f"stack {stack}",
-            do="pulumi login, with an account, s3://BUCKET or file://FOLDER.",
-        )
-    found = re.findall(r"^(?:\s*stderr:)?\s*error: (.*\S)", text, re.MULTILINE)
-    said = [line for line in dict.fromkeys(found) if line not in ("update failed", "preview failed", "destroy failed")]
-    if any("cancel" in line for line in said):
-        return Interrupted("the engine was interrupted", where=f"stack {stack}", do=f"fleet down -s {stack} ends it.")
-    shown = "; ".join(said[:3]) or "the engine was ended before it was done"
-    return CloudRefused(shown.rstrip("."), where=f"stack {stack}")

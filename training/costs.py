@@ -9,9 +9,9 @@ from typing import Any
 
 from infra.ends import aws_schedule
 from infra.errors import BadInput, CloudRefused
-from training.fleets import StackFleet
 from training.receipt import span
 from training.run import now
+from training.stack_fleet import StackFleet
 
 
 @dataclass(frozen=True)

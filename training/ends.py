@@ -8,9 +8,9 @@ from datetime import timedelta
 from infra.ends import End, held_by_aws, sweep_end
 from infra.errors import CloudRefused
 from infra.kinds import Node
-from training.fleets import StackFleet
 from training.lease import Lease, leases
 from training.remote import Machines
+from training.stack_fleet import StackFleet
 
 
 def look(fleet: StackFleet, live: Mapping[str, Node], held: tuple[Lease, ...]) -> tuple[End, ...]:

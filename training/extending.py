@@ -14,9 +14,9 @@ from infra.ends import End
 from infra.errors import BadInput, CloudRefused, FleetError
 from infra.extend import block_end, move_schedule, tag_lifetimes
 from training import ends
-from training.fleets import Say, StackFleet, quiet
 from training.lease import leases, move
 from training.remote import Machines
+from training.stack_fleet import Say, StackFleet, quiet
 
 #: As the stack file's `lifetime`: longer than this, a fleet is no fleet of one job.
 LONGEST = timedelta(days=14)

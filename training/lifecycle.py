@@ -18,7 +18,7 @@ from training import ends
 from training import receipt as receipts
 from training.bootstrap import bootstrap
 from training.collect import Artifacts, collect, collected
-from training.fleets import Fleet, StackFleet
+from training.fleets import Fleet
 from training.inventory import Inventory
 from training.launch import active_runs, find_run, launch
 from training.plan import Plan
@@ -29,6 +29,7 @@ from training.remote import Machines
 from training.report import write_report
 from training.run import Event, Outcome, Run, now
 from training.ship import ship
+from training.stack_fleet import StackFleet
 from training.watch import watch
 
 Show = Callable[[Event | Stage], None]

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from training.estimated import of_plan, plan_json, plan_line
 from training.findings import sentence
-from training.fleets import Fleet, StackFleet, machines
+from training.fleets import Fleet
 from training.plan import Offer, Plan
 from training.receipt import size, span
 from training.run import now
+from training.stack_fleet import StackFleet, machines
 
 if TYPE_CHECKING:
     from infra.cost import HourlyCost

@@ -9,12 +9,13 @@ from datetime import UTC, datetime
 from infra.ends import End
 from infra.errors import FleetError
 from training import ends
-from training.fleets import Fleet, StackFleet
+from training.fleets import Fleet
 from training.launch import active_runs
 from training.lease import Lease, leases
 from training.receipt import span
 from training.remote import Machines
 from training.run import now
+from training.stack_fleet import StackFleet
 
 
 @dataclass(frozen=True)

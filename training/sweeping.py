@@ -12,8 +12,8 @@ from infra.cloud import Cloud
 from infra.errors import FleetError
 from infra.orphans import Found, Unasked
 from infra.settings import known_stacks
-from training.fleets import Say, StackFleet, quiet
 from training.receipt import span
+from training.stack_fleet import Say, StackFleet, quiet
 
 
 @dataclass(frozen=True)

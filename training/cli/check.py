@@ -28,7 +28,7 @@ def check(job: Path, stack: str | None, hosts: str | None, local: bool, key: Pat
     found = list(checked.findings)
     if offer and ok(found):
         from training.estimated import of_plan
-        from training.fleets import machines
+        from training.stack_fleet import machines
 
         found += of_plan(checked_plan(job, offer)[0], machines()).findings
     findings = sorted(

@@ -23,8 +23,8 @@ def estimate(job: Path, gpus: int | None, as_json: bool) -> None:
     """
     from training import estimated
     from training.fit import sized
-    from training.fleets import machines
     from training.job import load_job
+    from training.stack_fleet import machines
 
     loaded, _ = load_job(job)
     asked = estimated.ask(sized(loaded, job.resolve().parent), machines(), gpus)

@@ -17,8 +17,8 @@ def cost(stack: str | None, as_json: bool) -> int:
     price is more than its stack allows.
     """
     from training import costs
-    from training.fleets import StackFleet
     from training.run import now
+    from training.stack_fleet import StackFleet
 
     found = costs.look(StackFleet(options.project_root(), options.needed_stack(stack)), now().date())
     if as_json:

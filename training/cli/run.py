@@ -34,10 +34,10 @@ def run(
     Shows the plan with its cost and asks before it spends. A fleet that is up already is used and left up.
     """
     from training.cli.stages import made_plan
-    from training.fleets import StackFleet
     from training.planned import lines
     from training.record import Record, Request
     from training.run import new_run_id, now
+    from training.stack_fleet import StackFleet
 
     root = options.project_root()
     fleet = options.fleet_from(stack, hosts, local, key)

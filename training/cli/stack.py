@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 @options.json
 def preview(stack: str | None, as_json: bool) -> None:
     """What `up` would create, change or remove; as `pulumi preview`."""
-    from infra.stack import Change
-    from training.fleets import StackFleet
+    from infra.session import Change
+    from training.stack_fleet import StackFleet
 
     changes: list[Change] = []
 
@@ -47,10 +47,10 @@ def up(stack: str | None, key: Path | None, yes: bool, as_json: bool) -> None:
     """Create or update the fleet of a stack; as `pulumi up`. Says what it costs and when it ends."""
     from training import ends
     from training.cli.run import interruptible
-    from training.fleets import StackFleet
     from training.receipt import span
     from training.remote import Machines
     from training.screen import one_stage
+    from training.stack_fleet import StackFleet
 
     fleet = StackFleet(options.project_root(), options.needed_stack(stack), key)
     offer = fleet.offer()
@@ -93,8 +93,8 @@ def _price(offer: Offer) -> str:
 def down(stack: str | None, as_json: bool) -> None:
     """End everything of a stack: nodes first, then the rest, then what only a tag tells of. Then ask what is left."""
     from training.cli.run import interruptible
-    from training.fleets import StackFleet
     from training.screen import one_stage
+    from training.stack_fleet import StackFleet
 
     fleet = StackFleet(options.project_root(), options.needed_stack(stack))
     fleet.config  # noqa: B018  (a wrong name or file is refused before anything is shown)
@@ -114,7 +114,7 @@ def down(stack: str | None, as_json: bool) -> None:
 @options.json
 def outputs(stack: str | None, as_json: bool) -> None:
     """The outputs of a stack, as other programs and people use them."""
-    from training.fleets import StackFleet
+    from training.stack_fleet import StackFleet
 
     found = StackFleet(options.project_root(), options.needed_stack(stack)).stack.outputs()
     if found is None:
@@ -170,8 +170,8 @@ def extend(duration: str, stack: str | None, key: Path | None, as_json: bool) ->
     """Let a fleet live DURATION longer (90m, 2h, 1d12h): every end that goes by time moves, or none."""
     from infra.settings import parse_duration
     from training.extending import extend as move
-    from training.fleets import StackFleet
     from training.screen import one_stage
+    from training.stack_fleet import StackFleet
 
     try:
         by = parse_duration(duration)

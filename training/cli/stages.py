@@ -24,7 +24,7 @@ def made_plan(job: Path, fleet: Fleet, *, makes_it: bool | None = None) -> Plan:
     from training.checked import check_file, checked_plan
     from training.estimated import of_plan
     from training.findings import ok, refuse
-    from training.fleets import StackFleet, machines
+    from training.stack_fleet import StackFleet, machines
 
     first = check_file(job)
     if first.job and first.job.budget is not None and isinstance(fleet, StackFleet) and ok(first.findings):
@@ -53,7 +53,7 @@ def plan(job: Path, stack: str | None, hosts: str | None, local: bool, key: Path
     With no fleet named: the cheapest fleet that JOB fits, as a stack file has it.
     """
     from training import planned
-    from training.fleets import StackFleet
+    from training.stack_fleet import StackFleet
 
     if not (stack or hosts or local):
         _pick(job, as_json)
@@ -78,8 +78,8 @@ def _pick(job: Path, as_json: bool) -> None:
     """The cheapest fleet for a job that names none; BadInput, with what would help, where it fits none."""
     from training import estimated
     from training.fit import sized
-    from training.fleets import machines
     from training.job import load_job
+    from training.stack_fleet import machines
 
     loaded, _ = load_job(job)
     asked = estimated.ask(sized(loaded, job.resolve().parent), machines())

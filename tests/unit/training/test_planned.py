@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from training.fleets import Fleet, HostsFleet, StackFleet
+from training.fleets import Fleet, HostsFleet
 from training.hosts import Host, HostsFile, write_hosts
 from training.job import Job
 from training.plan import Plan, make_plan
 from training.planned import as_json, lines
+from training.stack_fleet import StackFleet
 
 GOLDEN = Path(__file__).parent / "golden"
 

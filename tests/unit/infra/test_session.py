@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from infra.errors import BadInput, CloudRefused, FleetError, Interrupted
-from infra.stack import _plain, _translated
+from infra.session import _plain, translated
 
 FAILED_UP = """
  code: 255
@@ -44,14 +44,14 @@ Diagnostics:
     ],
 )
 def test_what_the_engine_says_becomes_one_line(text: str, kind: type[FleetError], said: str) -> None:
-    error = _translated(RuntimeError(text), "dev")
+    error = translated(RuntimeError(text), "dev")
     assert type(error) is kind
     assert str(error).startswith(said) and "\n" not in str(error)
 
 
 def test_of_many_errors_three_are_shown_and_none_twice() -> None:
     text = "\n".join(f"  error: quota {n} is full" for n in (1, 1, 2, 3, 4))
-    assert _translated(RuntimeError(text), "dev").what == "quota 1 is full; quota 2 is full; quota 3 is full"
+    assert translated(RuntimeError(text), "dev").what == "quota 1 is full; quota 2 is full; quota 3 is full"
 
 
 def test_the_engines_colours_are_taken_off() -> None:

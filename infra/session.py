@@ -1,0 +1,187 @@
+"""A named stack as Pulumi's Automation API opens it, the program inline: what the engine tells and refuses, in our
+words, and the lock that a dead engine left.
+"""
+
+from __future__ import annotations
+
+import re
+import socket
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+import tenacity
+
+from infra import engine
+from infra.errors import BadInput, CloudRefused, FleetError, Interrupted
+from infra.settings import PROJECT
+
+if TYPE_CHECKING:
+    from pulumi import automation
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Change:
+    """One step of the engine: op "create", kind "ec2:Instance", name "node-000", state "started|done|failed"."""
+
+    op: str
+    kind: str
+    name: str
+    state: str
+    message: str = ""
+
+    @property
+    def of_aws(self) -> bool:
+        """Whether it is a thing in the cloud; components, providers and the stack itself are Pulumi's own."""
+        return not self.kind.startswith(("infra:", "pulumi:", "providers:"))
+
+
+OnChange = Callable[[Change], None]
+
+
+def ignore(change: Change) -> None:
+    return None
+
+
+@dataclass
+class Session:
+    """program: what the engine runs; environment: what it needs beside this process's own."""
+
+    root: Path
+    name: str
+    program: Callable[[], None]
+    environment: Mapping[str, str] = field(default_factory=dict)
+    _opened: automation.Stack | None = field(default=None, repr=False)
+
+    def run(self, act: Callable[[automation.Stack], T]) -> T:
+        """`act` on the stack, which is made if there is none; once more where a dead engine had locked it."""
+        from pulumi.automation import errors
+
+        try:
+            with engine.ends_in_order():
+                return act(self._open())
+        except errors.ConcurrentUpdateError as error:
+            self._unlock(str(error))
+        except errors.CommandError as error:
+            raise translated(error, self.name) from error
+        try:
+            with engine.ends_in_order():
+                return act(self._open())
+        except errors.CommandError as error:
+            raise translated(error, self.name) from error
+
+    def exists(self) -> bool:
+        """Whether the engine knows the stack; who only looks, or ends, makes none."""
+        from pulumi.automation import errors
+
+        try:
+            self._open(create=False)
+        except errors.StackNotFoundError:
+            return False
+        except errors.CommandError as error:
+            raise translated(error, self.name) from error
+        return True
+
+    @cached_property
+    def _command(self) -> automation.PulumiCommand:
+        """Found once: to find it is to ask it twice for its version, 0.2 s each."""
+        from pulumi import automation
+
+        return automation.PulumiCommand(root=str(engine.ensure().parent.parent))
+
+    def _open(self, create: bool = True) -> automation.Stack:
+        if self._opened is None:
+            from pulumi import automation
+
+            options = automation.LocalWorkspaceOptions(
+                work_dir=str(self.root),
+                env_vars=dict(self.environment),
+                pulumi_command=self._command,
+            )
+            choose = automation.create_or_select_stack if create else automation.select_stack
+            self._opened = choose(
+                stack_name=self.name,
+                project_name=PROJECT,
+                program=self.program,
+                opts=options,
+            )
+        return self._opened
+
+    def _unlock(self, said: str) -> None:
+        """Waits for whoever holds the stack; a lock whose process on this machine is dead is lifted."""
+        holder = re.search(r"created by \S+@(\S+) \(pid (\d+)\)", said)
+        if not holder or holder.group(1) != socket.gethostname():
+            raise CloudRefused(
+                f"another command works on it: {said.strip().splitlines()[-1].strip()}",
+                where=f"stack {self.name}",
+                do=f"Wait, or, if that machine is gone: pulumi cancel -s {self.name}",
+            )
+        process = Path(f"/proc/{holder.group(2)}")
+        patient = tenacity.Retrying(
+            retry=tenacity.retry_if_result(bool),
+            wait=tenacity.wait_fixed(0.5),
+            stop=tenacity.stop_after_delay(600),
+            retry_error_callback=lambda state: True,
+        )
+        if patient(process.exists):
+            raise CloudRefused(
+                f"pulumi (pid {holder.group(2)}) has worked on it for 10 minutes more",
+                where=f"stack {self.name}",
+                do="End it, or wait.",
+            )
+        if self._opened:
+            self._opened.cancel()
+
+
+def events(on_change: OnChange) -> Callable[[automation.EngineEvent], None]:
+    states = (("resource_pre_event", "started"), ("res_outputs_event", "done"), ("res_op_failed_event", "failed"))
+
+    def on_event(event: automation.EngineEvent) -> None:
+        for kind_of_event, state in states:
+            step = getattr(event, kind_of_event)
+            if step is not None:
+                data = step.metadata
+                op = str(getattr(data.op, "value", data.op))
+                kind = (
+                    ":".join(part.split("/")[0] for part in data.type.split(":")[1:-1]) + ":" + data.type.split(":")[-1]
+                )
+                on_change(Change(op, kind, data.urn.split("::")[-1], state))
+        said = event.diagnostic_event
+        if said is not None and said.severity in ("error", "warning"):
+            on_change(Change("say", "pulumi", said.severity, "done", _plain(said.message)))
+
+    return on_event
+
+
+def _plain(text: str) -> str:
+    return re.sub(r"<\{%.*?%\}>", "", text).strip()
+
+
+def translated(error: Exception, stack: str) -> FleetError:
+    """The engine's failure as one line: its error diagnostics, without the wrapping that every failure carries."""
+    text = str(error)
+    if "incorrect passphrase" in text:
+        return BadInput(
+            "wrong passphrase",
+            where=f"stack {stack}",
+            do="Set PULUMI_CONFIG_PASSPHRASE or PULUMI_CONFIG_PASSPHRASE_FILE to the one it was made with.",
+        )
+    if "passphrase must be set" in text:
+        return BadInput("its secrets need a passphrase", where=f"stack {stack}", do="Set PULUMI_CONFIG_PASSPHRASE.")
+    if "PULUMI_ACCESS_TOKEN" in text:
+        return BadInput(
+            "Pulumi doesn't know where to keep its state",
+            where=f"stack {stack}",
+            do="pulumi login, with an account, s3://BUCKET or file://FOLDER.",
+        )
+    # Of a wrapped failure ("1 error occurred:") the lines below it are what was said.
+    found = re.findall(r"^(?:\s*stderr:)?\s*error: (?:\d+ errors? occurred:\s*\*\s*)?(.*\S)", text, re.MULTILINE)
+    said = [line for line in dict.fromkeys(found) if line not in ("update failed", "preview failed", "destroy failed")]
+    if any("cancel" in line for line in said):
+        return Interrupted("the engine was interrupted", where=f"stack {stack}", do=f"fleet down -s {stack} ends it.")
+    shown = "; ".join(said[:3]) or "the engine was ended before it was done"
+    return CloudRefused(shown.rstrip("."), where=f"stack {stack}")

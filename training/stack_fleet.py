@@ -1,0 +1,259 @@
+"""The fleet of a Pulumi stack: its configuration becomes an `Offer`, its outputs an `Inventory`."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, replace
+from datetime import datetime
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from infra.errors import BadInput, FleetError
+from training import hosts as own
+from training.fit import Machine
+from training.inventory import Inventory, Node, Source
+from training.plan import Offer
+
+if TYPE_CHECKING:
+    from infra.cost import HourlyCost
+    from infra.kinds import Node as LiveNode
+    from infra.outputs import Outputs
+    from infra.session import Change
+    from infra.settings import StackConfig
+    from infra.stack import FleetStack, Teardown
+
+#: What an `up` or a `down` tells while it works: a short line, such as "node-000 created" or "12 of 24 resources".
+Say = Callable[[str], None]
+
+
+def quiet(line: str) -> None:
+    return None
+
+
+def machines() -> tuple[Machine, ...]:
+    """The instance types of the catalog, with their On-Demand list price."""
+    from infra.catalog import catalog
+
+    return tuple(
+        Machine(one.name, one.gpu, one.gpus, one.gpu_memory_gib, one.memory_gib, one.usd_per_hour)
+        for one in catalog().types.values()
+    )
+
+
+@dataclass
+class StackFleet:
+    """The fleet of a stack. key: the private key, where it isn't the one that this clone made.
+
+    budget: USD of the run that makes it, beside the stack's own; set before anything is asked of the fleet.
+    """
+
+    root: Path
+    name: str
+    key: Path | None = None
+    source: Source = "stack"
+    budget: float | None = None
+
+    @cached_property
+    def stack(self) -> FleetStack:
+        """Where it can be acted on: of a sandbox stack the cloud runs from here on."""
+        from infra.stack import FleetStack
+
+        return FleetStack(self.root, self.name, environment_for(self.root, self.name))
+
+    @property
+    def config(self) -> StackConfig:
+        """The stack file, read with nothing started and nobody asked."""
+        from infra.budget import capped
+
+        return capped(self._file[0], self.budget)
+
+    @cached_property
+    def _file(self) -> tuple[StackConfig, dict[str, Any]]:
+        from infra.settings import load_stack
+
+        return load_stack(self.root, self.name)
+
+    @cached_property
+    def hourly_cost(self) -> HourlyCost:
+        """At AWS's prices of now, or those that ship. Asked once, so that what is shown is what counts."""
+        from infra.cost import priced
+
+        return priced(self.config_here, self.stack.cloud)
+
+    @cached_property
+    def config_here(self) -> StackConfig:
+        """`config` at the type and zone that it has: where it runs, else the first of its choices, which AWS tells."""
+        from infra.site import choices, config_at, subnet_of, where_it_runs
+
+        config = self.config
+        if len(config.instance_types) == 1 and config.capacity != "spot":
+            return config
+        try:
+            cloud = self.stack.cloud
+            place = where_it_runs(list(self.live().values()), config)
+            return config_at(config, place or choices(cloud, config, subnet_of(cloud, config))[0])
+        except FleetError:  # without an account, or too dear everywhere: what the file says first
+            return config
+
+    def dearest(self) -> tuple[str, HourlyCost] | None:
+        """The type among the stack's candidates that costs most of those that it may take, or whose price nobody knows;
+        None where there is one type alone."""
+        from infra.cost import over_cap, priced
+
+        if len(self.config.instance_types) == 1:
+            return None
+        asked = (self.config.model_copy(update={"instance_type": kind}) for kind in self.config.instance_types)
+        costs = [(one.instance_type, priced(one, self.stack.cloud)) for one in asked]
+        allowed = [one for one in costs if over_cap(self.config, one[1]) is None]
+        return max(allowed, key=lambda one: float("inf") if one[1].total is None else one[1].total, default=None)
+
+    def refuse_over_budget(self) -> None:
+        """BadInput where the stack's `budget` or `maxUsdPerHour` forbids to make it."""
+        from infra.budget import refuse
+
+        refuse(self.config_here, self.hourly_cost)
+
+    def shape(self) -> Offer:
+        return _shape(self.config)
+
+    def offer(self) -> Offer:
+        from infra.budget import bounded
+
+        cost = self.hourly_cost
+        config = bounded(self.config_here, cost)
+        return replace(
+            _shape(config),
+            usd_per_hour=cost.total,
+            price_source=cost.unknown or cost.dated,
+            lifetime=config.lifetime,
+            budget_usd=config.budget,
+            max_usd_per_hour=config.max_usd_per_hour,
+        )
+
+    def live(self) -> dict[str, LiveNode]:
+        """Its machines that bill, by id, as AWS says."""
+        from infra import sweep
+
+        return sweep.live(self.stack.cloud, self.name)
+
+    def is_up(self) -> bool:
+        return bool(self.live())
+
+    def is_whole(self) -> bool:
+        alive = self.live()
+        outputs = self.stack.outputs() if alive else None
+        known = {node.id for node in outputs.nodes} if outputs else set()
+        return bool(known) and known == set(alive) and len(known) == self.config.nodes
+
+    def up(self, say: Say = quiet) -> Inventory:
+        self.stack.budget = self.budget
+        outputs = self.stack.up(_Counter(say).on_change)
+        for before in ("config_here", "hourly_cost"):  # it may have got another place than its first choice
+            self.__dict__.pop(before, None)
+        _ = self.hourly_cost
+        return self._inventory(outputs, say)
+
+    def inventory(self) -> Inventory:
+        if not self.is_up():
+            raise BadInput(f"the fleet of stack {self.name} is not up", do=f"fleet up -s {self.name}")
+        return self._inventory(self._outputs(), quiet)
+
+    def survivors(self, live: Collection[str]) -> Inventory:
+        """Those of its machines that AWS still has: through them a fleet that lost a node can be asked."""
+        outputs = self._outputs()
+        nodes = tuple(node for node in outputs.nodes if node.id in live)
+        if not nodes:
+            raise BadInput(
+                f"none of the nodes that stack {self.name} knows is up",
+                do=f"fleet up -s {self.name} makes them anew, fleet down -s {self.name} ends what is left.",
+            )
+        return self._inventory(replace(outputs, nodes=nodes), quiet)
+
+    def down(self, say: Say = quiet) -> Teardown:
+        return self.stack.destroy(_Counter(say).on_change)
+
+    def billing_since(self) -> datetime | None:
+        """When AWS launched the oldest node that still runs."""
+        return min((node.launched_at for node in self.live().values()), default=None)
+
+    def _outputs(self) -> Outputs:
+        outputs = self.stack.outputs()
+        if outputs is None:
+            raise BadInput(
+                f"stack {self.name} has nodes but no outputs: its up was cut off",
+                do=f"fleet up -s {self.name} finishes it, fleet down -s {self.name} ends it.",
+            )
+        return outputs
+
+    def _inventory(self, outputs: Outputs, say: Say) -> Inventory:
+        from infra.access import key_file
+        from infra.catalog import catalog
+        from infra.hostkeys import read_host_keys
+
+        count = len(outputs.nodes)
+        keys = read_host_keys(
+            self.stack.cloud,
+            [node.id for node in outputs.nodes],
+            cache=self.root / ".fleet" / "host-keys" / f"{self.name}.json",
+            say=lambda found: say(f"host keys {found} of {count}"),
+        )
+        private_key = own.usable_key(self.key or key_file(self.root, self.name))
+        types = catalog().types
+        nodes = tuple(
+            Node(
+                rank=node.rank,
+                name=f"node-{node.rank:03d}",
+                address=node.public_address or node.private_address,
+                private_address=node.private_address,
+                user=outputs.ssh_user,
+                port=outputs.ssh_port,
+                key_file=private_key,
+                host_key=keys[node.id],
+                gpus=types[node.instance_type].gpus if node.instance_type in types else None,
+                behind_master=bool(outputs.nodes[0].public_address) and not node.public_address,
+            )
+            for node in outputs.nodes
+        )
+        return Inventory("stack", self.name, nodes, shared_path=outputs.shared_path)
+
+
+def environment_for(root: Path, stack: str) -> dict[str, str]:
+    """What the engine needs in its environment for this stack; a sandbox stack's cloud is started on the way."""
+    from infra.sandbox import process
+    from infra.settings import load_stack, stack_file
+
+    settings, _ = load_stack(root, stack)
+    port = process.endpoint_port(stack_file(root, stack))
+    if port is None:
+        return {}
+    state = process.state_dir(port)
+    process.start(state, port, settings.ssh_port)
+    return process.environment(state)
+
+
+def _shape(config: StackConfig) -> Offer:
+    from infra.catalog import catalog
+
+    kind = catalog().types[config.instance_type]
+    return Offer(kind.name, config.nodes, kind.gpus, kind.gpu_memory_gib or None)
+
+
+class _Counter:
+    """The engine's steps as "12 created: node-000"; what is only Pulumi's (components, the stack) isn't counted."""
+
+    VERBS = {"create": "created", "update": "updated", "delete": "deleted", "replace": "replaced", "read": "read"}
+
+    def __init__(self, say: Say) -> None:
+        self.say = say
+        self.done: Counter[str] = Counter()
+
+    def on_change(self, change: Change) -> None:
+        if change.op == "try":
+            self.say(f"{change.name}: {change.message}" if change.message else f"trying {change.name}")
+        elif change.op in ("terminate", "sweep", "repair"):
+            self.say(f"{change.op} {change.name} {change.message}".strip())
+        elif change.op in self.VERBS and change.state == "done" and change.of_aws:
+            self.done[change.op] += 1
+            self.say(f"{self.done[change.op]} {self.VERBS[change.op]}: {change.name}")
