@@ -29,10 +29,11 @@ class AccessArgs:
 
 
 class Access(pulumi.ComponentResource):
-    """`key_name`; `role_arn` and `instance_profile` (a name), None where the nodes have no role."""
+    """`key_name`; `role_arn`, `role_name` and `instance_profile` (a name), None where the nodes have no role."""
 
     key_name: pulumi.Output[str]
     role_arn: pulumi.Output[str] | None = None
+    role_name: pulumi.Output[str] | None = None
     instance_profile: pulumi.Output[str] | None = None
 
     def __init__(self, name: str, args: AccessArgs, opts: pulumi.ResourceOptions | None = None) -> None:
@@ -57,7 +58,7 @@ class Access(pulumi.ComponentResource):
                 opts=mine,
             )
             profile = aws.iam.InstanceProfile(f"{name}-node-profile", role=role.name, tags=tags, opts=mine)
-            self.role_arn, self.instance_profile = role.arn, profile.name
+            self.role_arn, self.role_name, self.instance_profile = role.arn, role.name, profile.name
         self.register_outputs({"key_name": key.key_name, "role_arn": self.role_arn})
 
 

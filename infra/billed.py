@@ -12,8 +12,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from infra import prices
-from infra.guardrails import STACK_TAG
 from infra.prices import Good
+from infra.tags import KEPT_TAG, STACK_TAG
 
 HOURS_A_MONTH = 730
 GIB = 1 << 30
@@ -103,7 +103,8 @@ def file_systems(rows: Iterable[Row], region: str) -> Iterator[Found]:
             unknown = "provisioned throughput bills beside its size, and that price is not asked"
         elif size["Value"] > standard:
             unknown = "part of it lies in a colder class, whose price is not asked"
-        detail = f"EFS {size['Value'] / GIB:.1f} GiB, {mode}"
+        stays = any(tag["Key"] == KEPT_TAG for tag in one.get("Tags") or [])
+        detail = f"EFS {size['Value'] / GIB:.1f} GiB, {mode}{', kept (retain: true)' if stays else ''}"
         line = (stored, standard / GIB / HOURS_A_MONTH)
         yield _found(region, "file system", one["FileSystemId"], detail, one, "CreationTime", [line], None, unknown)
 

@@ -58,7 +58,7 @@ def hourly_cost(config: StackConfig, known: Rates) -> HourlyCost:
     if gateways:
         priced["NAT gateway"] = (known.gateway, gateways)
     by_use = (
-        *((_files(known),) if config.shared_files else ()),
+        *((_files(config, known),) if config.shared_files else ()),
         *(("what goes through the NAT gateway by the GB",) if gateways else ()),
         "data out of AWS by the GB",
     )
@@ -97,11 +97,12 @@ def _day(known: Rates) -> date | None:
     return known.instance.as_of or known.volume.as_of
 
 
-def _files(known: Rates) -> str:
+def _files(config: StackConfig, known: Rates) -> str:
+    after = " (stored, after the fleet too)" if config.retain or config.file_system_id else ""
     amounts = ((known.files_stored, "GB-month"), (known.files_read, "GB read"), (known.files_written, "GB written"))
     if any(price.usd is None for price, _ in amounts):
-        return "EFS by the GB stored, read and written: price unknown"
-    return "EFS " + ", ".join(f"{_usd(price)} a {unit}" for price, unit in amounts)
+        return f"EFS by the GB stored, read and written: price unknown{after}"
+    return f"EFS {', '.join(f'{_usd(price)} a {unit}' for price, unit in amounts)}{after}"
 
 
 def _usd(price: Price) -> str:

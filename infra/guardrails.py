@@ -15,8 +15,8 @@ import pulumi
 import pulumi_aws as aws
 
 from infra.access import trust
+from infra.tags import STACK_TAG
 
-STACK_TAG = "swift-fleet:stack"
 #: After the nodes' own leases, so that it fires only where a lease did not.
 GRACE = timedelta(minutes=5)
 TERMINATE = "arn:aws:scheduler:::aws-sdk:ec2:terminateInstances"

@@ -13,19 +13,24 @@ from typing import Any
 
 from infra.alarms import alarm_prefix
 from infra.cloud import Cloud
-from infra.guardrails import STACK_TAG, schedule_name
+from infra.guardrails import schedule_name
 from infra.nodes import LIFETIME_TAG
 from infra.settings import parse_duration
+from infra.tags import STACK_TAG
 
 
 @dataclass(frozen=True)
 class Thing:
-    """Something that exists: kind "instance", id "i-...", what it says of itself ("running m7i.xlarge"), and whose."""
+    """Something that exists: kind "instance", id "i-...", what it says of itself ("running m7i.xlarge"), and whose.
+
+    kept: on purpose (`retain: true`): nothing of ours ends it.
+    """
 
     kind: str
     id: str
     detail: str = ""
     stack: str = ""
+    kept: bool = False
 
 
 @dataclass(frozen=True)
@@ -179,36 +184,7 @@ def _end_templates(cloud: Cloud, things: list[Thing]) -> None:
         cloud.client("ec2").delete_launch_template(LaunchTemplateId=thing.id)
 
 
-def _file_systems(cloud: Cloud, stack: str | None) -> Iterator[Thing]:
-    for one in pages(cloud, "efs", "describe_file_systems", "FileSystems"):
-        whose = stack_of(one["Tags"])
-        if whose and stack in (None, whose):
-            yield Thing("file system", one["FileSystemId"], one["LifeCycleState"], whose)
-
-
-def _end_file_systems(cloud: Cloud, things: list[Thing]) -> None:
-    import tenacity
-    from botocore.exceptions import ClientError
-
-    efs = cloud.client("efs")
-    # A file system with a mount target is refused, and a mount target takes a minute or two to go.
-    patient = tenacity.Retrying(
-        retry=tenacity.retry_if_exception(
-            lambda error: isinstance(error, ClientError) and error.response["Error"]["Code"] == "FileSystemInUse"
-        ),
-        wait=tenacity.wait_fixed(3),
-        stop=tenacity.stop_after_delay(600),
-        reraise=True,
-    )
-    for thing in things:
-        for target in efs.describe_mount_targets(FileSystemId=thing.id)["MountTargets"]:
-            efs.delete_mount_target(MountTargetId=target["MountTargetId"])
-        for point in efs.describe_access_points(FileSystemId=thing.id)["AccessPoints"]:
-            efs.delete_access_point(AccessPointId=point["AccessPointId"])
-        patient(efs.delete_file_system, FileSystemId=thing.id)
-
-
-#: What costs money, first; the rest is in kinds_network and kinds_access.
+#: What costs money, first; the rest is in kinds_files, kinds_network and kinds_access.
 MACHINES = (
     Kind("ec2 DescribeInstances {tag}", _instances, _end_instances),
     Kind("ec2 DescribeCapacityReservations {tag}", _reservations, _end_reservations),
@@ -217,5 +193,4 @@ MACHINES = (
     Kind("ec2 DescribeVolumes {tag}", _volumes, _end_volumes),
     Kind("ec2 DescribePlacementGroups {tag}", _placement_groups, _end_placement_groups),
     Kind("ec2 DescribeLaunchTemplates {tag}", _templates, _end_templates),
-    Kind("efs DescribeFileSystems {tag}", _file_systems, _end_file_systems),
 )

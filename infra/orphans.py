@@ -124,12 +124,18 @@ def judge(
             f"no stack file is here, but it is within its time, until {until:%Y-%m-%d %H:%M} UTC: perhaps a colleague's"
         )
         return found("kept", why, ())
-    return found("unknown here", "no stack file is here for it", things)
+    if not _not_kept(things):
+        return found("kept", "its stack is gone, its files were to stay (retain: true), and they bill", ())
+    return found("unknown here", "no stack file is here for it", _not_kept(things))
+
+
+def _not_kept(things: tuple[Thing, ...]) -> tuple[Thing, ...]:
+    return tuple(thing for thing in things if not thing.kept)
 
 
 def end(cloud: Cloud, one: Found, say: Callable[[Thing], None]) -> None:
     """Ends what is doomed of it, machines first. Raises CloudRefused where AWS refuses."""
-    if one.doomed == one.things:
+    if one.doomed == _not_kept(one.things):
         sweep.end(cloud, one.stack, say)
         return
     for kind, doomed in _by_kind(cloud, one).items():

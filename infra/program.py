@@ -16,13 +16,14 @@ from infra.catalog import catalog
 from infra.cloud import Cloud, cloud_of
 from infra.cost import priced
 from infra.errors import FleetError
-from infra.guardrails import GRACE, STACK_TAG, Guardrails, GuardrailsArgs
+from infra.guardrails import GRACE, Guardrails, GuardrailsArgs
 from infra.network import Network, NetworkArgs
 from infra.nodes import Nodes, NodesArgs, fleet_name
 from infra.place import Place
 from infra.settings import StackConfig, from_pulumi
 from infra.site import Site, config_at, survey
 from infra.storage import Storage, StorageArgs
+from infra.tags import STACK_TAG
 from infra.userdata import user_data
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -80,6 +81,9 @@ def fleet_program(root: Path, stack: str, config: StackConfig, site: Site) -> No
                 subnet_id=network.subnet_id,
                 nodes_group_id=network.security_group_id,
                 role_arn=access.role_arn,
+                role_name=access.role_name,
+                existing=site.files,
+                retain=config.retain,
                 tags=tags,
             ),
         )

@@ -123,6 +123,8 @@ class StackConfig(BaseModel):
     root_volume_gib: encrypted gp3.
     instance_role: a role, without any rights, by which the file system knows the nodes. Without, their network does.
     shared_files: an EFS file system that every node mounts at `shared_path`.
+    file_system_id: an existing EFS file system to mount, in place of one of the stack's own.
+    retain: keeps the stack's file system when the fleet ends; the stack's next `up` takes it up again.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=to_camel)
@@ -151,6 +153,8 @@ class StackConfig(BaseModel):
     instance_role: bool = True
     shared_files: bool = True
     shared_path: Annotated[str, Field(pattern=r"^~?(/[A-Za-z0-9._-]+)+$", max_length=100)] = "~/shared"
+    file_system_id: Annotated[str, Field(pattern=r"^fs-[0-9a-f]{8,17}$")] | None = None
+    retain: bool = False
 
     @field_validator("lifetime")
     @classmethod
@@ -245,6 +249,15 @@ class StackConfig(BaseModel):
     def _root_holds_the_image(self) -> StackConfig:
         if self.ami is None and self.root_volume_gib < IMAGE_GIB:
             raise ValueError(f"rootVolumeGib must be at least {IMAGE_GIB}: the Deep Learning image is that large")
+        return self
+
+    @model_validator(mode="after")
+    def _files_are_shared(self) -> StackConfig:
+        for key in ("file_system_id", "retain"):
+            if getattr(self, key) and not self.shared_files:
+                raise ValueError(f"{to_camel(key)} is about shared files: leave it out, or sharedFiles: false")
+        if self.file_system_id and self.retain:
+            raise ValueError("fileSystemId names a file system that stays in any case: leave out retain")
         return self
 
     @property

@@ -17,6 +17,7 @@ from infra.cloud import Cloud, translated
 from infra.cost import over_cap, priced
 from infra.errors import BadInput, CloudRefused
 from infra.fabric import Interface, interfaces_of
+from infra.files import ExistingFiles, read_files
 from infra.network import ExistingSubnet, read_subnet
 from infra.place import Place, places
 from infra.prices import rates
@@ -25,7 +26,7 @@ from infra.settings import PREFIX, StackConfig
 
 @dataclass(frozen=True)
 class Site:
-    """now: AWS's clock. subnet: an existing one, None for the stack's own. interfaces: of each node; none is one
+    """now: AWS's clock. subnet, files: existing ones, None for the stack's own. interfaces: of each node; none is one
     plain interface.
     """
 
@@ -34,6 +35,7 @@ class Site:
     now: datetime
     subnet: ExistingSubnet | None = None
     interfaces: tuple[Interface, ...] = ()
+    files: ExistingFiles | None = None
 
 
 def survey(cloud: Cloud, config: StackConfig, stack: str, place: Place | None = None) -> Site:
@@ -64,6 +66,7 @@ def survey(cloud: Cloud, config: StackConfig, stack: str, place: Place | None = 
         now=now,
         subnet=subnet,
         interfaces=interfaces_of(cloud, place.instance_type) if config.wants_efa else (),
+        files=read_files(cloud, config, stack, place.zone, subnet.vpc_id if subnet else None),
     )
 
 

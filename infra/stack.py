@@ -31,6 +31,11 @@ class Teardown:
     def left(self) -> list[sweep.Thing]:
         return [thing for answer in self.answers for thing in answer.found]
 
+    @property
+    def kept(self) -> list[sweep.Thing]:
+        """What outlives the stack on purpose, and bills."""
+        return [thing for answer in self.answers for thing in answer.kept]
+
 
 class FleetStack:
     """One stack of the project in `root`. environment: what the engine needs beside this process's own.

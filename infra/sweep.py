@@ -10,21 +10,27 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from infra.cloud import Cloud, translated
-from infra.guardrails import STACK_TAG, schedule_name
+from infra.guardrails import schedule_name
 from infra.kinds import MACHINES, Kind, Node, Thing, nodes
 from infra.kinds_access import ACCESS
+from infra.kinds_files import FILES
 from infra.kinds_network import NETWORK
+from infra.tags import STACK_TAG
 
 #: In the order in which they can go: what costs most first, and each after what depends on it.
-KINDS: tuple[Kind, ...] = (*MACHINES, *NETWORK, *ACCESS)
+KINDS: tuple[Kind, ...] = (*MACHINES, *FILES, *NETWORK, *ACCESS)
 
 
 @dataclass(frozen=True)
 class Answer:
-    """One question to the cloud and its answer: `asked` "DescribeVpcs tag:swift-fleet:stack=dev" -> `found`."""
+    """One question to the cloud and its answer: `asked` "DescribeVpcs tag:swift-fleet:stack=dev" -> `found`.
+
+    kept: what is there on purpose, and bills (`retain: true`).
+    """
 
     asked: str
     found: tuple[Thing, ...]
+    kept: tuple[Thing, ...] = ()
 
 
 def live(cloud: Cloud, stack: str) -> dict[str, Node]:
@@ -53,15 +59,20 @@ def look(cloud: Cloud, stack: str) -> list[Answer]:
     """Everything of the stack that still exists, question by question. Raises CloudRefused where it can't look:
     a question that was not answered is no proof."""
     with translated():
-        return [Answer(question(kind, stack), tuple(kind.find(cloud, stack))) for kind in KINDS]
+        return [_answer(question(kind, stack), tuple(kind.find(cloud, stack))) for kind in KINDS]
+
+
+def _answer(asked: str, things: tuple[Thing, ...]) -> Answer:
+    return Answer(asked, tuple(one for one in things if not one.kept), tuple(one for one in things if one.kept))
 
 
 def end(cloud: Cloud, stack: str, say: Callable[[Thing], None] = lambda thing: None) -> list[Thing]:
-    """Ends whatever `look` finds, instances first since they cost most, each kind after what depends on it."""
+    """Ends whatever `look` finds but what is kept: instances first since they cost most, each kind after what depends
+    on it."""
     ended = []
     with translated():
         for kind in KINDS:
-            found = list(kind.find(cloud, stack))
+            found = [thing for thing in kind.find(cloud, stack) if not thing.kept]
             for thing in found:
                 say(thing)
             if found:

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from infra.errors import BadInput, CloudRefused, FleetError, Interrupted, TrainingFailed
 from training import ends
@@ -31,6 +32,9 @@ from training.run import Event, Outcome, Run, now
 from training.ship import ship
 from training.stack_fleet import StackFleet
 from training.watch import watch
+
+if TYPE_CHECKING:
+    from infra.stack import Teardown
 
 Show = Callable[[Event | Stage], None]
 
@@ -189,6 +193,14 @@ def _collect(line: Line, machines: Machines, run: Run, outcome: Outcome) -> Arti
         return artifacts
 
 
+def asked_of(teardown: Teardown) -> tuple[Asked, ...]:
+    """The teardown's proof, as a receipt keeps it."""
+    return tuple(
+        Asked(one.asked, *(tuple(f"{thing.kind} {thing.id}" for thing in things) for things in (one.found, one.kept)))
+        for one in teardown.answers
+    )
+
+
 def finish(line: Line, fleet: Fleet, run: Run | None, artifacts: Artifacts | None, *, left_up: bool) -> Receipt:
     """Ends the fleet unless it is left up, and writes the receipt and the report."""
     request = line.request
@@ -198,12 +210,10 @@ def finish(line: Line, fleet: Fleet, run: Run | None, artifacts: Artifacts | Non
         with line.stage("down") as telling:
             teardown = fleet.down(telling.say)
             assert teardown is not None
-            telling.detail = f"{teardown.resources} resources removed, nothing left"
+            kept = "".join(f" but {thing.kind} {thing.id}, which bills" for thing in teardown.kept)
+            telling.detail = f"{teardown.resources} resources removed, nothing left{kept}"
             facts["resources_removed"] = teardown.resources
-            facts["proof"] = tuple(
-                Asked(answer.asked, tuple(f"{thing.kind} {thing.id}" for thing in answer.found))
-                for answer in teardown.answers
-            )
+            facts["proof"] = asked_of(teardown)
     with line.stage("receipt") as telling:
         events = list(line.record.events(request.run_id))
         if artifacts:

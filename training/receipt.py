@@ -57,10 +57,17 @@ def _product(usd_per_hour: float | None, hours: float | None) -> float | None:
 
 @dataclass(frozen=True)
 class Asked:
-    """One question of the teardown's proof, and how many things the cloud answered with."""
+    """One question of the teardown's proof, and what the cloud answered. kept: what stays on purpose, and bills."""
 
     asked: str
     found: tuple[str, ...]
+    kept: tuple[str, ...] = ()
+
+    @property
+    def answer(self) -> str:
+        """none; volume vol-1; none but file system fs-1, kept (retain: true), bills by the GB"""
+        found = ", ".join(self.found) or "none"
+        return f"{found} but {', '.join(self.kept)}, kept (retain: true), bills by the GB" if self.kept else found
 
 
 @dataclass(frozen=True)
@@ -80,6 +87,7 @@ class Receipt:
 
     @property
     def nothing_left(self) -> bool:
+        """But what was to be kept."""
         return bool(self.proof) and not any(one.found for one in self.proof)
 
     def as_json(self) -> dict[str, Any]:
@@ -114,7 +122,7 @@ def read_receipt(file: Path) -> Receipt:
         bytes=data["bytes"],
         left_up=data["left_up"],
         resources_removed=data["resources_removed"],
-        proof=tuple(Asked(one["asked"], tuple(one["found"])) for one in data["proof"]),
+        proof=tuple(Asked(one["asked"], tuple(one["found"]), tuple(one.get("kept", ()))) for one in data["proof"]),
     )
 
 
@@ -189,7 +197,7 @@ def lines(receipt: Receipt) -> list[str]:
         removed = f"{receipt.resources_removed} resources removed, then asked AWS:"
         out.append(f"{'teardown':17}{removed}")
         for one in receipt.proof:
-            out.append(f"{'':17}{one.asked:66}{', '.join(one.found) or 'none'}")
+            out.append(f"{'':17}{one.asked:66}{one.answer}")
     return out
 
 

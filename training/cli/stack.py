@@ -93,6 +93,7 @@ def _price(offer: Offer) -> str:
 def down(stack: str | None, as_json: bool) -> None:
     """End everything of a stack: nodes first, then the rest, then what only a tag tells of. Then ask what is left."""
     from training.cli.run import interruptible
+    from training.lifecycle import asked_of
     from training.screen import one_stage
     from training.stack_fleet import StackFleet
 
@@ -105,8 +106,8 @@ def down(stack: str | None, as_json: bool) -> None:
         return
     swept = f", {len(teardown.swept)} that no state file knew" if teardown.swept else ""
     click.echo(f"{teardown.resources} resources removed{swept}; then asked AWS:")
-    for answer in teardown.answers:
-        click.echo(f"  {answer.asked:66}{', '.join(thing.id for thing in answer.found) or 'none'}")
+    for one in asked_of(teardown):
+        click.echo(f"  {one.asked:66}{one.answer}")
 
 
 @click.command()

@@ -9,6 +9,7 @@ from infra.orphans import judge
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 VPC = Thing("VPC", "vpc-1", stack="dev")
+KEPT = Thing("file system", "fs-1", stack="dev", kept=True)
 
 
 def node(name: str, hours_left: float | None) -> Node:
@@ -38,7 +39,15 @@ def node(name: str, hours_left: float | None) -> Node:
 def test_what_becomes_of_a_stack(
     left: dict[str, float | None], known: bool, named: bool, verdict: str, doomed: tuple[str, ...]
 ) -> None:
+    """With files that are kept: they never are of it."""
     nodes = tuple(node(name, hours) for name, hours in left.items())
-    things = (*(Thing("instance", one.id, stack="dev") for one in nodes), VPC)
+    things = (*(Thing("instance", one.id, stack="dev") for one in nodes), VPC, KEPT)
     found = judge("dev", nodes, things, known=known, named=named, now=NOW)
     assert (found.verdict, tuple(thing.id for thing in found.doomed)) == (verdict, doomed)
+
+
+@pytest.mark.parametrize(("known", "named"), [(False, False), (False, True), (True, False)])
+def test_files_alone_that_were_to_stay_stay_and_are_told_of(known: bool, named: bool) -> None:
+    found = judge("dev", (), (KEPT,), known=known, named=named, now=NOW)
+    assert (found.verdict, found.doomed) == ("kept", ())
+    assert known or "they bill" in found.why

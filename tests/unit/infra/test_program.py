@@ -6,7 +6,7 @@ import asyncio
 import email
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from infra.alarms import idle_percent
 from infra.budget import capped, within_budget
 from infra.cost import hourly_cost
 from infra.fabric import Interface
+from infra.files import ExistingFiles
 from infra.network import RENDEZVOUS_PORTS, ExistingSubnet
 from infra.place import Place
 from infra.prices import shipped
@@ -259,6 +260,36 @@ def test_shared_files_are_open_to_the_fleets_role_over_tls_and_to_nobody_else(fl
     assert (allow["Effect"], allow["Principal"]) == ("Allow", {"AWS": "arn:fleet-dev-node-role"})
     assert allow["Condition"] == {"StringEquals": {"elasticfilesystem:AccessPointArn": "arn:files-point"}}
     assert deny["Resource"] == allow["Resource"] == "arn:files"
+
+
+THEIRS = ExistingFiles("fs-0123456789abcdef0", "arn:theirs", own=False)
+OWN = ExistingFiles("fs-0123456789abcdef0", "arn:own", own=True)
+
+
+def test_an_existing_file_system_is_mounted_and_neither_made_nor_changed(tmp_path: Path) -> None:
+    fleet = planned(tmp_path, place_of("g6.xlarge", files=THEIRS), fileSystemId=THEIRS.id)
+    made = [one.typ for one in fleet.made if one.typ.startswith("aws:efs/")]
+    assert sorted(made) == ["aws:efs/accessPoint:AccessPoint", "aws:efs/mountTarget:MountTarget"]
+    assert {fleet.one(name)["fileSystemId"] for name in ("files-point", "files-target")} == {THEIRS.id}
+    assert f"FLEET_SHARED={THEIRS.id}:id-files-point" in fleet.one("node-000")["userData"]
+    (right,) = json.loads(fleet.one("files-right")["policy"])["Statement"]
+    assert (right["Resource"], fleet.one("files-right")["role"]) == ("arn:theirs", "fleet-dev-node-role")
+    assert right["Action"] == ["elasticfilesystem:ClientMount", "elasticfilesystem:ClientWrite"]
+    assert right["Condition"] == {"StringEquals": {"elasticfilesystem:AccessPointArn": "arn:files-point"}}
+
+
+def test_where_its_zone_has_a_mount_target_none_is_made(tmp_path: Path) -> None:
+    files = replace(THEIRS, target=False)
+    fleet = planned(tmp_path, place_of("g6.xlarge", files=files), fileSystemId=files.id, instanceRole="false")
+    made = {one.name for one in fleet.made}
+    assert "files-point" in made and not made & {"files-target", "files-access", "nfs", "files-right"}
+
+
+def test_what_is_retained_says_so_by_its_tag_and_is_taken_up_by_the_next_up(tmp_path: Path) -> None:
+    tags = {name: planned(tmp_path, retain=name).one("files")["tags"] for name in ("true", "false")}
+    assert tags["true"] == tags["false"] | {"swift-fleet:kept": "true"}
+    again = planned(tmp_path, place_of("g6.xlarge", files=OWN), retain="true")
+    assert [one.resource_id for one in again.made if one.name == "files"] == [OWN.id]
 
 
 def test_without_shared_files_none_is_made_and_none_is_mounted(tmp_path: Path) -> None:

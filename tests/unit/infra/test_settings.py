@@ -145,6 +145,7 @@ FIELDS: dict[str, Any] = {
     "rootVolumeGib": 100,
     "sharedFiles": False,
     "sharedPath": "/mnt/shared",
+    "retain": False,
     "efa": False,
     "candidates": {"instanceTypes": ["g6.2xlarge"]},
 }
@@ -155,6 +156,7 @@ OTHERS: dict[str, Any] = {
     "capacityReservationId": "cr-0123456789abcdef0",
     "subnetId": "subnet-0123456789abcdef0",
     "securityGroupId": "sg-0123456789abcdef0",
+    "fileSystemId": "fs-0123456789abcdef0",
     "operatorCidr": "0.0.0.0/0",
     "sshFromAnywhere": True,
 }
@@ -217,6 +219,9 @@ def test_a_config_survives_its_own_json(minutes: int, nodes: int) -> None:
         (("securityGroupId: sg-0123456789abcdef0",), "give subnetId too"),
         (("subnetId: subnet-0123456789abcdef0", "zone: us-east-1a"), "subnetId fixes the zone"),
         (("subnetId: vpc-0123456789abcdef0",), "String should match pattern"),
+        (("retain: true", "sharedFiles: false"), "retain is about shared files"),
+        (("fileSystemId: fs-0123456789abcdef0", "sharedFiles: false"), "fileSystemId is about shared files"),
+        (("fileSystemId: fs-0123456789abcdef0", "retain: true"), "stays in any case: leave out retain"),
     ],
 )
 def test_what_does_not_go_together_is_refused_in_one_line(tmp_path: Path, lines: tuple[str, ...], said: str) -> None:

@@ -127,10 +127,21 @@ def test_what_nobody_knows_is_unknown_and_never_nothing(unknown: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("proof", "nothing"), [((), False), ((Asked("a", ()),), True), ((Asked("a", ()), Asked("b", ("x",))), False)]
+    ("proof", "nothing"),
+    [
+        ((), False),
+        ((Asked("a", ()),), True),
+        ((Asked("a", ()), Asked("b", ("x",))), False),
+        ((Asked("a", (), ("file system fs-1",)),), True),
+    ],
 )
 def test_nothing_is_left_only_where_it_was_asked_and_answered(proof: tuple[Asked, ...], nothing: bool) -> None:
     assert replace(RECEIPT, proof=proof).nothing_left is nothing
+
+
+def test_what_is_kept_is_named_beside_the_answer_and_bills() -> None:
+    kept = replace(RECEIPT, proof=(Asked("efs DescribeFileSystems", (), ("file system fs-1",)),))
+    assert lines(kept)[-1].endswith("none but file system fs-1, kept (retain: true), bills by the GB")
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,8 @@
+"""The tags by which what is ours is found again, whatever any state file says."""
+
+from __future__ import annotations
+
+#: Whose it is: the stack's name.
+STACK_TAG = "swift-fleet:stack"
+#: Of a file system that outlives its stack (`retain: true`): neither `fleet down` nor a sweep ends it.
+KEPT_TAG = "swift-fleet:kept"
