@@ -35,15 +35,17 @@ ASKED = talk(("user", "what is it?"))
 CALL = '{"name": "look", "arguments": {"at": "it"}}'
 
 GOOD = [
-    Case("messages", lines(FINE, talk(("system", "s"), ("user", "q"), ("assistant", "a"))), 2),
-    Case("sharegpt", lines({"conversations": [{"from": "human", "value": "q"}, {"from": "gpt", "value": "a"}]}), 1),
+    Case("DATA-1-messages", lines(FINE, talk(("system", "s"), ("user", "q"), ("assistant", "a"))), 2),
+    Case(
+        "DATA-2-sharegpt", lines({"conversations": [{"from": "human", "value": "q"}, {"from": "gpt", "value": "a"}]}), 1
+    ),
     Case("sharegpt-pairs", lines({"conversation": [{"human": "q", "assistant": "a"}], "system": "s"}), 1),
     Case(
-        "alpaca",
+        "DATA-3-alpaca",
         lines({"instruction": "i", "input": "", "output": "o"}, {"instruction": "i", "input": "x", "output": "o"}),
         2,
     ),
-    Case("query-response", lines({"query": "q", "response": "a", "history": [["x", "y"]]}), 1),
+    Case("DATA-4-query-response", lines({"query": "q", "response": "a", "history": [["x", "y"]]}), 1),
     Case("aliases", lines({"Prompt": "q", "Completion": "a"}), 1),
     Case("history-text", lines({"query": "q", "response": "a", "history": "[['x', 'y']]"}), 1),
     Case("messages-text", lines({"messages": json.dumps(FINE["messages"])}), 1),
@@ -77,7 +79,7 @@ GOOD = [
         1,
     ),
     Case(
-        "agent",
+        "DATA-9-agent",
         lines(
             talk(
                 ("user", "q"),
@@ -101,10 +103,15 @@ GOOD = [
         ),
         1,
     ),
-    Case("dpo", lines({**FINE, "rejected_response": "no"}, {**FINE, "rejected_response": "nothing"}), 2, task="dpo"),
+    Case(
+        "DATA-5-dpo",
+        lines({**FINE, "rejected_response": "no"}, {**FINE, "rejected_response": "nothing"}),
+        2,
+        task="dpo",
+    ),
     Case("rm", lines({**FINE, "rejected_response": "no", "margin": 0.5}), 1, task="rm"),
-    Case("kto", lines({**FINE, "label": True}, {**FINE, "label": False}), 2, task="kto"),
-    Case("grpo", lines({**ASKED, "solution": "2"}), 1, task="grpo"),
+    Case("DATA-6-kto", lines({**FINE, "label": True}, {**FINE, "label": False}), 2, task="kto"),
+    Case("DATA-7-grpo", lines({**ASKED, "solution": "2"}), 1, task="grpo"),
     Case("grpo-answers", lines({"prompt": "q", "answer": "2", "solution": "2"}), 1, task="grpo"),
     Case("gkd", lines(ASKED, FINE), 2, task="gkd"),
     Case("classes", lines({**ASKED, "label": 1}), 1, task="seq_cls"),
@@ -114,6 +121,13 @@ GOOD = [
         lines({**ASKED, "positive_messages": [ASKED["messages"]], "negative_messages": []}),
         1,
         task="reranker",
+    ),
+    Case(
+        "DATA-8-multimodal",
+        lines(
+            talk(("user", "<image>what is it?"), ("assistant", "a test"), images=["data:image/png;base64,iVBORw0KGgo="])
+        ),
+        1,
     ),
     Case("pt", lines(talk(("assistant", "a text"))), 1, task="pt"),
 ]

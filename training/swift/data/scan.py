@@ -22,6 +22,8 @@ from training.swift.data.turns import Dropped, kind_of, messages_of
 ENDINGS = (".jsonl", ".json", ".csv", ".txt", ".parquet")
 #: Places that are kept of a kind of problem; beyond them it is counted.
 PLACES = 20
+#: Bytes that one process reads at a time, in pieces: fewer, and handing them out would cost more than reading them.
+STRETCH = 16 << 20
 #: A file up to that is read here, without the cost of other processes.
 SMALL = 8 << 20
 #: Bytes of UTF-8 to a token, as training.swift.rows counts them.
@@ -153,22 +155,25 @@ def _capped(rows: Rows, most: int | None) -> Rows:
 
 
 def _side_by_side(file: Path, end: int, columns: Columns, asked: Asked, tally: Tally) -> None:
-    """Pieces of the file in as many processes as there are cores, put together in their order."""
+    """Stretches of the file in as many processes as there are cores, put together in their order."""
     cores = os.cpu_count() or 1
     with ProcessPoolExecutor(cores) as pool:
         going: deque[Future[Tally]] = deque()
-        for begin in range(0, end, PIECE):
-            going.append(pool.submit(_piece, file, begin, min(begin + PIECE, end), columns, asked))
-            if len(going) > 8 * cores:
+        for begin in range(0, end, STRETCH):
+            going.append(pool.submit(_stretch, file, begin, min(begin + STRETCH, end), columns, asked))
+            if len(going) > 2 * cores:
                 tally.add(going.popleft().result())
         while going:
             tally.add(going.popleft().result())
 
 
-def _piece(file: Path, begin: int, end: int, columns: Columns, asked: Asked) -> Tally:
+def _stretch(file: Path, begin: int, end: int, columns: Columns, asked: Asked) -> Tally:
     gc.disable()  # rows hold no cycles, and there are many
-    tally = Tally()
-    _Judge(columns, asked).lines(reading.block(file, begin, end), file.suffix == ".txt", tally)
+    tally, judge = Tally(), _Judge(columns, asked)
+    for at in range(begin, end, PIECE):
+        piece = Tally(longest=tally.longest)
+        judge.lines(reading.block(file, at, min(at + PIECE, end)), file.suffix == ".txt", piece)
+        tally.add(piece)
     return tally
 
 
@@ -186,7 +191,7 @@ class _Judge:
         rows = None if text or not self.plain or self.asked.max_tokens else self.plain.rows(data)
         whole = bytes(data)
         tally.lines = whole.count(b"\n")
-        if rows is not None and reading.one_a_line(rows, whole):
+        if rows is not None and reading.one_a_line(rows, whole, tally.lines):
             longest = reading.longest_line(whole, int(tally.longest * BYTES_A_TOKEN))
             tally.longest = max(tally.longest, int(longest / BYTES_A_TOKEN))
             tally.rows += rows

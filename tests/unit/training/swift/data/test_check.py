@@ -55,6 +55,7 @@ def test_a_row_is_found_whole_wherever_pieces_are_cut(
 ) -> None:
     monkeypatch.setattr("training.swift.data.reading.PIECE", 700)
     monkeypatch.setattr("training.swift.data.scan.PIECE", 700)
+    monkeypatch.setattr("training.swift.data.scan.STRETCH", 2000)
     monkeypatch.setattr("training.swift.data.scan.SMALL", 0)
     file = tmp_path / "d.jsonl"
     file.write_bytes(lines(*[FINE] * 30, ASKED, *[FINE] * 30) + line)
@@ -104,7 +105,7 @@ def test_parquet_is_read_with_pyarrow(tmp_path: Path) -> None:
         ({"strict": False}, [FINE] * 4 + [talk(("usr", "q"))], "role 'usr' is unknown"),
     ],
 )
-def test_a_jobs_arguments_say_how_its_data_is_looked_at(
+def test_DATA_10_a_jobs_files_are_looked_at_by_path_and_as_its_arguments_say(
     args: dict[str, Any], rows: list[Any], said: str, tmp_path: Path
 ) -> None:
     (tmp_path / "d.jsonl").write_bytes(lines(*rows))
@@ -132,7 +133,7 @@ def test_a_jobs_arguments_say_how_its_data_is_looked_at(
         ("/data/on/the/nodes.jsonl", False, None, ""),
     ],
 )
-def test_a_hub_id_is_held_to_the_hub_that_the_job_asks(
+def test_DATA_11_a_hub_id_is_held_to_the_hub_that_the_job_asks(
     name: str, use_hf: bool, severity: str | None, fix: str, tmp_path: Path
 ) -> None:
     found = check_files({"dataset": name, "use_hf": use_hf}, "sft", tmp_path)
