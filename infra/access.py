@@ -1,7 +1,7 @@
 """Who may enter a node, and what a node may ask of AWS.
 
-One ed25519 key a stack; its private half exists only on the operator's machine. The nodes' role may do nothing at
-all: it is a name that the shared file system's policy trusts.
+One ed25519 key a stack; its private half exists only on the operator's machine. The nodes' role may do nothing of
+its own: it is a name that the shared file system's policy trusts, and carries what the stack file names in S3.
 """
 
 from __future__ import annotations
@@ -21,10 +21,11 @@ from infra.errors import BadInput
 
 @dataclass
 class AccessArgs:
-    """role: whether the nodes get one."""
+    """role: whether the nodes get one; s3: what it may do there, as a policy's text, "" for nothing."""
 
     public_key: str
     role: bool
+    s3: str
     tags: Mapping[str, str]
 
 
@@ -58,6 +59,8 @@ class Access(pulumi.ComponentResource):
                 opts=mine,
             )
             profile = aws.iam.InstanceProfile(f"{name}-node-profile", role=role.name, tags=tags, opts=mine)
+            if args.s3:
+                aws.iam.RolePolicy("s3-right", role=role.name, policy=args.s3, opts=mine)
             self.role_arn, self.role_name, self.instance_profile = role.arn, role.name, profile.name
         self.register_outputs({"key_name": key.key_name, "role_arn": self.role_arn})
 

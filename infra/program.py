@@ -10,6 +10,7 @@ from pulumi.runtime import config as engine_config
 
 from infra.access import Access, AccessArgs, public_key
 from infra.alarms import IdleAlarms, IdleAlarmsArgs
+from infra.buckets import right_to
 from infra.budget import capped, within_budget
 from infra.capacity import Capacity, capacity_args
 from infra.catalog import catalog
@@ -56,7 +57,7 @@ def fleet_program(root: Path, stack: str, config: StackConfig, site: Site) -> No
 
     ends_at = site.now + config.lifetime + GRACE
     capacity = Capacity(name, capacity_args(config, site.place, tags, ends_at))
-    access = Access(name, AccessArgs(public_key=public_key(root, stack), role=config.instance_role, tags=tags))
+    access = Access(name, AccessArgs(public_key(root, stack), config.instance_role, right_to(config.s3), tags))
     one_way_in = config.public_addresses and len(site.interfaces) > 1
     network = Network(
         name,

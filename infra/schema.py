@@ -33,7 +33,7 @@ def described(model: type[BaseModel]) -> dict[str, str]:
     found: dict[str, str] = {}
     keys: list[str] = []
     for line in (inspect.getdoc(model) or "").splitlines():
-        begun = re.match(r"([a-z_]+(?:, [a-z_]+)*): (.*)", line)
+        begun = re.match(r"([a-z0-9_]+(?:, [a-z0-9_]+)*): (.*)", line)
         if begun:
             keys = begun.group(1).split(", ")
             found |= dict.fromkeys(keys, begun.group(2).strip())

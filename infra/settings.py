@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import (
-    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -28,6 +27,8 @@ from pydantic import (
 )
 from pydantic.alias_generators import to_camel
 
+from infra.buckets import Buckets
+from infra.candidates import Candidates, InstanceTypeName
 from infra.catalog import catalog
 from infra.errors import BadInput
 from infra.written import nearest, read_yaml, validate
@@ -67,36 +68,6 @@ Duration = Annotated[
 ]
 
 
-def _known_type(value: str) -> str:
-    types = catalog().types
-    if value not in types:
-        guess = nearest(value, types)
-        raise ValueError(f"is no instance type of the catalog{f'. Did you mean {guess}?' if guess else ''}")
-    return value
-
-
-class _InCatalog:
-    """To an editor, which can't ask: the names themselves."""
-
-    def __get_pydantic_json_schema__(self, core: Any, handler: Any) -> dict[str, Any]:
-        return {"type": "string", "enum": list(catalog().types)}
-
-
-InstanceTypeName = Annotated[str, AfterValidator(_known_type), _InCatalog()]
-
-
-class Candidates(BaseModel):
-    """Where else the whole fleet may go when AWS has no room: types x zones, cheapest first.
-
-    instance_types: beside `instanceType`, with as many GPUs a node. zones: none means each that offers the type.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=to_camel)
-
-    instance_types: tuple[InstanceTypeName, ...] = ()
-    zones: tuple[str, ...] = ()
-
-
 class StackConfig(BaseModel):
     """The fleet of one stack. Keys stand in the stack file in camelCase under `swift-fleet:`.
 
@@ -121,9 +92,11 @@ class StackConfig(BaseModel):
     ssh_user, ssh_port: as the image has them.
     ami: image id; by default AWS's Deep Learning base image for Amazon Linux 2023, of the day of the first up.
     root_volume_gib: encrypted gp3.
-    instance_role: a role, without any rights, by which the file system knows the nodes. Without, their network does.
+    instance_role: a role by which the file system knows the nodes, with no rights but those of `s3`. Without, their
+        network does.
     shared_files: an EFS file system that every node mounts at `shared_path`.
     file_system_id: an existing EFS file system to mount, in place of one of the stack's own.
+    s3: buckets and prefixes below which the nodes may list and read, or list and write, by their role.
     retain: keeps the stack's file system when the fleet ends; the stack's next `up` takes it up again.
     """
 
@@ -155,6 +128,7 @@ class StackConfig(BaseModel):
     shared_path: Annotated[str, Field(pattern=r"^~?(/[A-Za-z0-9._-]+)+$", max_length=100)] = "~/shared"
     file_system_id: Annotated[str, Field(pattern=r"^fs-[0-9a-f]{8,17}$")] | None = None
     retain: bool = False
+    s3: Buckets = Buckets()
 
     @field_validator("lifetime")
     @classmethod
@@ -258,6 +232,8 @@ class StackConfig(BaseModel):
                 raise ValueError(f"{to_camel(key)} is about shared files: leave it out, or sharedFiles: false")
         if self.file_system_id and self.retain:
             raise ValueError("fileSystemId names a file system that stays in any case: leave out retain")
+        if self.s3 and not self.instance_role:
+            raise ValueError("s3 is a right of the nodes' role: leave it out, or instanceRole: false")
         return self
 
     @property

@@ -17,6 +17,7 @@ from pulumi.runtime import config as engine_config
 from pulumi.runtime import mocks, settings
 
 from infra.alarms import idle_percent
+from infra.buckets import Buckets, right_to
 from infra.budget import capped, within_budget
 from infra.cost import hourly_cost
 from infra.fabric import Interface
@@ -246,6 +247,13 @@ def test_the_nodes_own_role_may_do_nothing(fleet: Engine) -> None:
     policies = [one for one in fleet.made if one.typ.startswith("aws:iam/") and "olicy" in one.typ.split(":")[-1]]
     assert [one.name for one in policies] == ["end-right"]
     assert "managedPolicyArns" not in fleet.one("fleet-dev-node-role")
+
+
+def test_s3_gives_the_nodes_role_what_is_named_and_no_more(tmp_path: Path) -> None:
+    asked = Buckets(read=("s3://corpora/code",), write=("s3://results/dev",))
+    fleet = planned(tmp_path, s3=asked.model_dump_json())
+    right = fleet.one("s3-right")
+    assert (right["role"], right["policy"]) == ("fleet-dev-node-role", right_to(asked))
 
 
 def test_shared_files_are_encrypted_and_fast_enough_for_checkpoints(fleet: Engine) -> None:

@@ -157,6 +157,7 @@ OTHERS: dict[str, Any] = {
     "subnetId": "subnet-0123456789abcdef0",
     "securityGroupId": "sg-0123456789abcdef0",
     "fileSystemId": "fs-0123456789abcdef0",
+    "s3": {"read": ["s3://corpora/code/"]},
     "operatorCidr": "0.0.0.0/0",
     "sshFromAnywhere": True,
 }
@@ -219,6 +220,8 @@ def test_a_config_survives_its_own_json(minutes: int, nodes: int) -> None:
         (("securityGroupId: sg-0123456789abcdef0",), "give subnetId too"),
         (("subnetId: subnet-0123456789abcdef0", "zone: us-east-1a"), "subnetId fixes the zone"),
         (("subnetId: vpc-0123456789abcdef0",), "String should match pattern"),
+        (('s3: {"read": ["s3://corpora/*"]}',), "swift-fleet:s3.read.0  String should match pattern"),
+        (('s3: {"write": ["s3://results"]}', "instanceRole: false"), "s3 is a right of the nodes' role"),
         (("retain: true", "sharedFiles: false"), "retain is about shared files"),
         (("fileSystemId: fs-0123456789abcdef0", "sharedFiles: false"), "fileSystemId is about shared files"),
         (("fileSystemId: fs-0123456789abcdef0", "retain: true"), "stays in any case: leave out retain"),
