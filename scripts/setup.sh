@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Sets up one node for ms-swift: uv, the locked environment in ~/swift-env, the shared folder.
+# Sets up one node for ms-swift: local disk, uv, the locked environment in ~/swift-env, the shared folder.
 #
 # Runs as the SSH user; needs sudo only to mount. Idempotent: a step that is done is skipped, and a run that was
 # cut off goes on where it stopped. What it does can be read from outside, in ~/fleet/bootstrap/:
@@ -10,6 +10,7 @@
 # Reads: FLEET_SHARED      "fs-...:fsap-...", the EFS file system and access point to mount, or nothing
 #        FLEET_SHARED_IAM  "iam," by default: the node's role is shown to the file system; empty where it has none
 #        FLEET_SHARED_PATH where to mount it (default ~/shared)
+#        FLEET_SCRATCH     where the image has mounted the node's local NVMe (default /opt/dlami/nvme), if it has
 set -uo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 lock=$here/swift-lock.txt
@@ -24,6 +25,7 @@ flock -n 9 || exit 0 # another one is at it
 main() {
   rm -f "$state/ready.json"
   step checks checks
+  step scratch use_scratch
   step uv get_uv
   step environment make_environment
   step shared mount_shared
@@ -50,6 +52,20 @@ checks() {
   free=$(df -Pk "$HOME" | awk 'NR==2 {print int($4/1048576)}')
   echo "$free GiB free in $HOME"
   [ "$free" -ge 12 ] || { echo "$free GiB free in $HOME: the environment needs 12"; return 1; }
+}
+
+# ~/scratch, with the hub caches on it unless they are somewhere already: what can be fetched again. A stop loses it.
+use_scratch() {
+  local disk=${FLEET_SCRATCH:-/opt/dlami/nvme} mine name
+  mine=$disk/fleet-$(id -un)
+  mountpoint -q "$disk" || { echo "no local disk at $disk"; return 10; }
+  mkdir -p "$mine" 2> /dev/null || sudo install -d -o "$(id -u)" -g "$(id -g)" "$mine" || return
+  mkdir -p "$HOME/.cache" "$mine/huggingface" "$mine/modelscope" || return
+  for name in huggingface modelscope; do
+    [ -e "$HOME/.cache/$name" ] || ln -s "$mine/$name" "$HOME/.cache/$name" || return
+  done
+  [ -e "$HOME/scratch" ] || ln -s "$mine" "$HOME/scratch" || return
+  df -Ph "$mine" | awk 'NR==2 {print $4 " free on " $6}'
 }
 
 get_uv() {

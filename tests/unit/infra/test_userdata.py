@@ -221,3 +221,24 @@ def test_a_file_on_its_way_out_of_a_run_is_work(tmp_path: Path) -> None:
         idle(find=f'exec {shutil.which("find")} "$@"')
     idle(find=f'exec {shutil.which("find")} "$@"')
     assert idle.seen.read_text() == "bbi"
+
+
+@pytest.mark.skipif(not os.path.ismount("/dev/shm"), reason="a real mount is wanted")
+def test_set_up_puts_the_hub_caches_on_the_local_disk_and_leaves_those_that_are_there(tmp_path: Path) -> None:
+    script = f"source <(sed '/^main$/d' {SCRIPTS / 'setup.sh'}); use_scratch"
+    env = {"PATH": os.environ["PATH"], "HOME": str(tmp_path)}
+    (tmp_path / ".cache" / "modelscope").mkdir(parents=True)
+
+    def ran(disk: str) -> int:
+        return subprocess.run(["bash", "-c", script], env=env | {"FLEET_SCRATCH": disk}, timeout=30).returncode
+
+    assert ran(str(tmp_path)) == 10, "no mount: skipped"
+    assert not (tmp_path / "scratch").exists()
+    try:
+        assert ran("/dev/shm") == ran("/dev/shm") == 0
+        mine = (tmp_path / "scratch").resolve()
+        assert mine.parent == Path("/dev/shm").resolve()
+        assert (tmp_path / ".cache" / "huggingface").resolve() == mine / "huggingface"
+        assert not (tmp_path / ".cache" / "modelscope").is_symlink()
+    finally:
+        shutil.rmtree((tmp_path / "scratch").resolve())
