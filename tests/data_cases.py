@@ -242,6 +242,12 @@ BAD = [
     Case("cut-off", lines(FINE) + lines(FINE)[:30], None, {2: "ends in the middle of a row"}),
     Case("cut-off-list", json.dumps([FINE, FINE]).encode()[:-20], None, {1: "ends in the middle"}, ending=".json"),
     Case("latin", lines(FINE) + '{"messages": "\xe9"}\n'.encode("latin1"), None, {2: "not UTF-8 (byte 0xe9)"}),
+    Case(
+        "latin-beside",
+        lines({**FINE, "from": "x"}) * 2 + lines({**FINE, "from": "y"}).replace(b'y"', b'\xe9"'),
+        None,
+        {3: "not UTF-8 (byte 0xe9)"},
+    ),
     Case("utf-16", lines(FINE).decode().encode("utf-16"), None, {1: "not UTF-8 (UTF-16)"}),
     Case("binary", b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", None, {1: "binary, no text"}),
     Case("empty", b"", None, {0: "no row is in it"}),

@@ -7,6 +7,7 @@ knowing.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Literal
 
 from infra.errors import BadInput
 
+_DATA = re.compile(r"\S+\.(?:jsonl|json|csv|txt|parquet)(?::\d+)?(?: |$)")
 Severity = Literal["error", "warning", "note"]
 
 
@@ -50,8 +52,8 @@ def sentence(finding: Finding, file: Path | None = None, lines: Mapping[str, int
     while lines and key and key not in lines:
         key = key.rpartition(".")[0]
     line = (lines or {}).get(key)
-    if file and finding.where.startswith(str(file)):
-        file = None  # of the file itself: its place is in `where`
+    if file and (finding.where.startswith(str(file)) or _DATA.match(finding.where)):
+        file = None  # of the file itself, or of another one: its place is in `where`
     place = "" if file is None else f"{file}:{line}  " if line else f"{file}  "
     said = " ".join(one if one.endswith((".", "?")) else f"{one}." for one in (finding.what, finding.fix) if one)
     return f"{place}{finding.where}  {said}" if finding.where else f"{place}{said}"

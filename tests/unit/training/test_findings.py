@@ -26,6 +26,7 @@ def test_a_finding_is_four_texts_for_a_program() -> None:
         (BAD, {"args": 2, "args.lora_rnak": 7}, "job.yaml:7  args.lora_rnak  swift sft has no argument lora_rnak. "),
         (BAD, {"args": 2}, "job.yaml:2  args.lora_rnak  "),
         (BAD, {}, "job.yaml  args.lora_rnak  "),
+        (Finding("error", "d.jsonl:17 messages", "wrong"), {"args": 2}, "d.jsonl:17 messages  wrong."),
         (NOTE, {"args": 2}, "job.yaml  nothing was checked."),
     ],
 )

@@ -56,7 +56,7 @@ def plain(columns: Columns, task: str) -> Plain | None:
     names = {columns.renamed.get(name, name): name for name in columns.names}
     fields: list[Any] = [(name, types[name], None) for name in names if name in types]
     fields += [(name, types[name], None) for name in ("query", "response") if pairs and name not in names]
-    fields += [(f"other{number}", msgspec.Raw, msgspec.Raw()) for number, name in enumerate(names) if name not in types]
+    fields += [(f"other{number}", Any, None) for number, name in enumerate(names) if name not in types]
     rename = {name: given for name, given in names.items() if name in types}
     rename |= {f"other{number}": given for number, (name, given) in enumerate(names.items()) if name not in types}
     row = msgspec.defstruct("Row", fields, rename=rename, forbid_unknown_fields=True, gc=False)

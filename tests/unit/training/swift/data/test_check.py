@@ -194,3 +194,29 @@ def test_no_data_is_too_odd(rows: list[Any], junk: bytes, task: str, ending: str
     for data in (lines(*rows), json.dumps(rows).encode(), lines(*rows) + junk, junk):
         file.write_bytes(data)
         check_file(file, task)
+
+
+TEXT = st.none() | st.text(max_size=2)
+TURNS = st.lists(
+    st.fixed_dictionaries({"role": st.sampled_from(["system", "user", "assistant", "human", "usr"]), "content": TEXT}),
+    max_size=3,
+)
+MAYBE = {"rejected_response": TEXT, "label": st.none() | st.booleans(), "x": JSON}
+TALKS = st.fixed_dictionaries({"messages": TURNS}, optional=MAYBE)
+PAIRS = st.fixed_dictionaries({}, optional={"prompt": TEXT, "answer": JSON, "system": JSON})
+
+
+@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(
+    rows=st.lists(TALKS, min_size=1, max_size=4) | st.lists(PAIRS, min_size=1, max_size=4),
+    task=st.sampled_from(sorted(TASKS)),
+)
+def test_what_is_taken_for_plain_is_right_looked_at_closely_too(
+    rows: list[Any], task: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "d.jsonl"
+    file.write_bytes(lines(*rows))
+    quickly = check_file(file, task)
+    with monkeypatch.context() as patched:
+        patched.setattr("training.swift.data.scan.plain", lambda columns, task: None)
+        assert check_file(file, task) == quickly
