@@ -7,11 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
-from infra import ends, sweep
+import tenacity
+
+from infra import ends, shunned, sweep
 from infra.cloud import Cloud, cloud_of
-from infra.errors import CloudRefused
+from infra.errors import BadInput, CloudRefused
 from infra.outputs import Outputs, parse_outputs
 from infra.place import Attempt, Place, no_room
 from infra.quotas import shortage
@@ -73,7 +77,7 @@ class FleetStack:
         Raises CloudRefused with AWS's own words; what was created by then is recorded and ends by `destroy`. Where no
         place had room nothing is left.
         """
-        refresh = self._repair(on_change) or self._renew(on_change)
+        refresh = self._repair(on_change) or self._renew(on_change) or self._half_made()
         self.walk = []
         places = self._places()
         last: CloudRefused | None = None
@@ -94,6 +98,35 @@ class FleetStack:
             self._missed(Attempt(place, code), on_change)
             self.destroy(on_change)
         raise self._nowhere(last)
+
+    def replace(self, rank: int, on_change: OnChange = ignore) -> Outputs:
+        """Another machine for a rank, under its name. The old one is fenced first: terminated, and seen to be.
+
+        Raises BadInput where there is no such rank, CloudRefused where AWS has no room for one more: the others stay.
+        """
+        up, now = self.outputs(), datetime.now(UTC)
+        old = next((node for node in up.nodes if node.rank == rank), None) if up else None
+        if old is None:
+            known = f"It has ranks 0 to {len(up.nodes) - 1}." if up else f"fleet up -s {self.name}"
+            raise BadInput(f"there is no rank {rank}", where=f"stack {self.name}", do=known)
+        memory = self.root / ".fleet" / "bad-hosts.json"
+        known_bad = shunned.recent(memory, now)
+        bad = shunned.Bad(old.id, old.zone, shunned.network_node(self.cloud, old.id), now.isoformat(timespec="seconds"))
+        shunned.remember(memory, bad, now)
+        on_change(Change("terminate", "ec2:Instance", f"node-{rank:03d} {old.id}", "started"))
+        sweep.fence(self.cloud, old.id)
+        patient = tenacity.Retrying(
+            # EC2 gives a freed place in a reservation back after minutes (User Guide, launch into a reservation).
+            retry=tenacity.retry_if_exception(lambda error: "ReservationCapacityExceeded" in str(error)),
+            wait=tenacity.wait_fixed(15),
+            stop=tenacity.stop_after_delay(600),
+            reraise=True,
+        )
+        made = patient(self.up, on_change)
+        new = made.nodes[rank]
+        if said := shunned.again([*known_bad, bad], new.id, shunned.network_node(self.cloud, new.id)):
+            on_change(Change("repair", "ec2:Instance", f"node-{rank:03d}", "started", said))
+        return made
 
     def _missed(self, attempt: Attempt, on_change: OnChange) -> None:
         self.walk.append(attempt)
@@ -187,10 +220,17 @@ class FleetStack:
 
     def _was_cut_off(self) -> bool:
         """Whether the state tells of operations that an engine began and never ended."""
+        return bool(self._state().get("pending_operations"))
+
+    def _half_made(self) -> bool:
+        """Whether something was created and failed afterwards: the engine would update what may be gone."""
+        return any(one.get("initErrors") for one in self._state().get("resources", []))
+
+    def _state(self) -> dict[str, Any]:
+        """What the engine has recorded: {} where there is no stack."""
         if not self._session.exists():
-            return False
-        state = self._session.run(lambda stack: stack.export_stack())
-        return bool((state.deployment or {}).get("pending_operations"))
+            return {}
+        return dict(self._session.run(lambda stack: stack.export_stack()).deployment or {})
 
     def _repair(self, on_change: OnChange) -> bool:
         """After an engine that was killed: forget its half-done operations, end what they made. True if it was.
@@ -205,9 +245,8 @@ class FleetStack:
             self.destroy(on_change)
             return False
         self._session.run(lambda stack: stack.refresh(clear_pending_creates=True, color="never"))
-        state = self._session.run(lambda stack: stack.export_stack())
-        known = {one.get("id") for one in (state.deployment or {}).get("resources", [])}
-        known |= {one.get("outputs", {}).get("name") for one in (state.deployment or {}).get("resources", [])}
+        recorded = self._state().get("resources", [])
+        known = {one.get("id") for one in recorded} | {one.get("outputs", {}).get("name") for one in recorded}
         strays = [t for answer in sweep.look(self.cloud, self.name) for t in answer.found if t.id not in known]
         nodes = [stray for stray in strays if stray.kind == "instance"]
         for stray in nodes:

@@ -45,6 +45,15 @@ def terminate(cloud: Cloud, ids: list[str]) -> None:
         cloud.client("ec2").terminate_instances(InstanceIds=ids)
 
 
+def fence(cloud: Cloud, instance_id: str) -> None:
+    """Terminates a machine, and waits until AWS says that it is: from here on it can do nothing any more."""
+    ec2 = cloud.client("ec2")
+    with translated():
+        ec2.terminate_instances(InstanceIds=[instance_id])
+        waiter = ec2.get_waiter("instance_terminated")
+        waiter.wait(InstanceIds=[instance_id], WaiterConfig={"Delay": 2, "MaxAttempts": 300})
+
+
 def end_schedule(cloud: Cloud, stack: str) -> None:
     """Takes the AWS schedule away, where there is one."""
     with translated():

@@ -155,6 +155,10 @@ class StackFleet:
         _ = self.hourly_cost
         return self._inventory(outputs, say)
 
+    def replace(self, rank: int, say: Say = quiet) -> Inventory:
+        """Another machine for a rank, whatever it does (`training/replacing.py` looks first)."""
+        return self._inventory(self.stack.replace(rank, _Counter(say).on_change), say)
+
     def inventory(self) -> Inventory:
         if not self.is_up():
             raise BadInput(f"the fleet of stack {self.name} is not up", do=f"fleet up -s {self.name}")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from project import Done, Project, project_in
@@ -23,8 +25,13 @@ def up(project: Project, **config: object) -> Done:
     return project.fleet("up", "--yes", "-s", "sandbox")
 
 
+def nodes(project: Project) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = project.fleet("outputs", "-s", "sandbox", "--json").ok().json["nodes"]
+    return found
+
+
 def zones(project: Project) -> list[str]:
-    return [node["zone"] for node in project.fleet("outputs", "-s", "sandbox", "--json").ok().json["nodes"]]
+    return [node["zone"] for node in nodes(project)]
 
 
 def test_the_fleet_goes_whole_where_there_is_room_and_stays_there(project: Project) -> None:
@@ -38,6 +45,21 @@ def test_the_fleet_goes_whole_where_there_is_room_and_stays_there(project: Proje
     assert len(vpcs["Vpcs"]) == 1, "the place before was ended whole"
     project.control("faults", [])
     assert "unchanged" in project.pulumi("up", "--yes", "-s", "sandbox", "--expect-no-changes").ok().out
+
+
+def test_a_dead_node_is_replaced_under_its_rank_and_the_others_stay(project: Project) -> None:
+    before = nodes(project)
+    project.fleet("sandbox", "fault", "kill-node", "1").ok()
+    done = project.fleet("replace", "1", "-s", "sandbox", "--yes", "--json").ok()
+    after = nodes(project)
+    assert (after[0]["id"], after[0]["zone"]) == (before[0]["id"], before[0]["zone"])
+    assert after[1]["id"] != before[1]["id"] and after[1]["zone"] == before[1]["zone"]
+    assert done.events[-1]["private_address"] == after[1]["private_address"]
+    (bad,) = json.loads((project.record / "bad-hosts.json").read_text())
+    assert bad["instance_id"] == before[1]["id"]
+    assert {end["state"] for end in project.fleet("status", "-s", "sandbox", "--json").ok().json["ends"]} <= {"armed"}
+    refused = project.fleet("replace", "7", "-s", "sandbox", "--yes")
+    assert refused.code == 2 and "there is no rank 7" in refused.err
     project.fleet("down", "-s", "sandbox").ok()
     assert project.left() == []
 

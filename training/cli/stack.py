@@ -1,4 +1,4 @@
-"""fleet up, down, preview, outputs, nodes, status, ssh: acting on a fleet."""
+"""fleet up, down, preview, outputs, status, extend: acting on a fleet."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from infra.errors import BadInput, CloudRefused
+from infra.errors import BadInput
 from training.cli import options
 
 if TYPE_CHECKING:
@@ -133,21 +133,6 @@ def outputs(stack: str | None, as_json: bool) -> None:
 @click.command()
 @options.where
 @options.json
-def nodes(stack: str | None, hosts: str | None, local: bool, key: Path | None, as_json: bool) -> None:
-    """A fleet's nodes by rank: where SSH reaches them, their pinned host keys, their GPUs."""
-    inventory = options.fleet_from(stack, hosts, local, key).inventory()
-    if as_json:
-        options.put_json([asdict(node) for node in inventory.nodes])
-        return
-    for node in inventory.nodes:
-        at = f"{node.user}@{node.address}:{node.port}" if node.address else "this machine"
-        gpus = "" if node.gpus is None else f"{node.gpus} GPUs"
-        click.echo(f"rank {node.rank:<4} {node.name:18} {at:36} {node.private_address:16} {gpus}")
-
-
-@click.command()
-@options.where
-@options.json
 def status(stack: str | None, hosts: str | None, local: bool, key: Path | None, as_json: bool) -> None:
     """What bills, since when, until when, at most how much; which ends are armed; what trains.
 
@@ -188,41 +173,3 @@ def extend(duration: str, stack: str | None, key: Path | None, as_json: bool) ->
     click.echo(f"ends {done.new:%Y-%m-%d %H:%M} UTC instead of {done.old:%H:%M}, {most}")
     for end in done.ends:
         click.echo(f"  {end.name:14}{end.state:9}{f'{end.at:%Y-%m-%d %H:%M} UTC' if end.at else ''}  {end.detail}")
-
-
-@click.command(context_settings={"ignore_unknown_options": True})
-@click.argument("rank", type=int)
-@click.argument("command", nargs=-1, type=click.UNPROCESSED)
-@options.where
-@click.option("--json", "as_json", is_flag=True, help="Print the ssh command as JSON; don't run it.")
-def ssh(
-    rank: int,
-    command: tuple[str, ...],
-    stack: str | None,
-    hosts: str | None,
-    local: bool,
-    key: Path | None,
-    as_json: bool,
-) -> int:
-    """Open a shell on the node of RANK, or run COMMAND there. Its host key is the pinned one and no other.
-
-    What follows -- belongs to COMMAND, whatever it looks like: fleet ssh 0 -s dev -- nvidia-smi -L
-    """
-    from training.shell import interactive, pinned, ssh_command
-
-    inventory = options.fleet_from(stack, hosts, local, key).inventory()
-    if not 0 <= rank < len(inventory.nodes):
-        raise BadInput(f"there is no rank {rank}", do=f"{inventory.name} has ranks 0 to {len(inventory.nodes) - 1}.")
-    if inventory.source == "local":
-        raise BadInput("this machine needs no ssh", do="Type the command.")
-    node = inventory.nodes[rank]
-    folder = options.project_root() / ".fleet"
-    gateway = (inventory.master, pinned(inventory.master, folder)) if node.behind_master else None
-    line = ssh_command(node, command, pinned(node, folder), gateway)
-    if as_json:
-        options.put_json({"rank": rank, "command": line})
-        return 0
-    code = interactive(line)
-    if code == 255:
-        raise CloudRefused(f"ssh could not reach rank {rank}", where=node.address, do="See its line above.")
-    return code
