@@ -121,13 +121,14 @@ def rules() -> tuple[Rule, ...]:
 
 @dataclass(frozen=True)
 class _Signs:
-    """The rules' expressions, compiled. gate: any line that may mean something; steps: of step lines alone."""
+    """The rules' expressions, compiled. gate: any line that may mean something. steps, any_step: step lines alone."""
 
     lines: tuple[tuple[Rule, re.Pattern[bytes]], ...]
     steps: tuple[tuple[Rule, re.Pattern[bytes]], ...]
     within: Mapping[str, re.Pattern[bytes]]
     whens: Mapping[str, re.Pattern[bytes]]
     gate: re.Pattern[bytes]
+    any_step: re.Pattern[bytes]
 
 
 @cache
@@ -142,6 +143,7 @@ def _signs() -> _Signs:
         steps=tuple((one, _any(one.signs)) for one in of_steps),
         within={one.within: re.compile(one.within.encode()) for one in known if one.within},
         whens={when: re.compile(when.encode()) for when in whens},
+        any_step=_any(sign for one in of_steps for sign in one.signs),
         gate=re.compile(_by_first_letters([*plain, *whens, *_ERROR_WORDS.split("|"), ROW_DROPPED, SUCCESS]).encode()),
     )
 
@@ -217,9 +219,9 @@ class _Scan:
         """Training went on: what failed before was got over."""
         self._went_on()
         self.steps += 1
-        for when in _signs().whens.keys() - self.met:
-            if _signs().whens[when].search(line):
-                self.met.add(when)
+        if not _signs().any_step.search(line):
+            self.row.clear()
+            return
         for place, (rule, sign) in enumerate(_signs().steps):
             if not sign.search(line):
                 self.row.pop(place, None)
