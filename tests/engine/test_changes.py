@@ -1,0 +1,105 @@
+"""What an edit of a stack file does to a fleet that is up, as preview says it; drift, import, and another program."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections import defaultdict
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from project import REPO, Project
+
+FEW = {"swift-fleet:sharedFiles": "false"}
+
+
+@pytest.fixture(scope="module")
+def up(project: Project) -> Iterator[Project]:
+    project.stack(change=FEW)
+    project.fleet("up", "-s", "sandbox", "--yes").ok()
+    yield project
+
+
+def changes(project: Project, **config: str) -> dict[str, set[str]]:
+    """What an `up` would do after this edit: {"create": {"node-002"}}; what stays as it is left out."""
+    project.stack(change=FEW | {f"swift-fleet:{key}": value for key, value in config.items()})
+    try:
+        planned = project.fleet("preview", "-s", "sandbox", "--json").ok().json
+    finally:
+        project.stack(change=FEW)
+    found: dict[str, set[str]] = defaultdict(set)
+    for one in planned["resources"]:
+        if one["op"] not in ("same", "read"):
+            found[one["op"]].add(one["name"])
+    return dict(found)
+
+
+BOTH = {"node-000", "node-001"}
+
+
+@pytest.mark.parametrize(
+    ("edit", "does"),
+    [
+        ({"lifetime": "8h"}, {}),
+        ({"operatorCidr": "127.0.0.1/32"}, {"update": {"ssh"}}),
+        ({"idleMinutes": "30"}, {"update": {"node-000-idle", "node-001-idle"}}),
+        ({"rootVolumeGib": "300"}, {"update": BOTH}),
+        ({"nodes": "3"}, {"create": {"node-002", "node-002-idle"}, "update": {"room", "end"}}),
+        ({"nodes": "1"}, {"delete": {"node-001", "node-001-idle", "room"}, "update": {"end"}}),
+    ],
+    ids=lambda one: " ".join(f"{key}={value}" for key, value in one.items()) if one else "nothing",
+)
+def test_an_edit_changes_what_it_names_and_no_node_beside(
+    up: Project, edit: dict[str, str], does: dict[str, set[str]]
+) -> None:
+    assert changes(up, **edit) == does
+
+
+def test_another_type_stops_and_starts_the_same_machines(up: Project) -> None:
+    does = changes(up, instanceType="m7i.2xlarge")
+    assert does["update"] == BOTH
+    assert does["replace"] == {"room"}
+
+
+def test_refresh_sees_what_somebody_took_away_and_up_brings_it_back(up: Project) -> None:
+    cloud = up.cloud()
+    cloud.client("scheduler").delete_schedule(Name="swift-fleet-sandbox-end")
+    ec2 = cloud.client("ec2")
+    [ssh] = [
+        rule
+        for rule in ec2.describe_security_group_rules()["SecurityGroupRules"]
+        if rule.get("FromPort") == up.ssh_port and not rule["IsEgress"]
+    ]
+    ec2.revoke_security_group_ingress(GroupId=ssh["GroupId"], SecurityGroupRuleIds=[ssh["SecurityGroupRuleId"]])
+    assert changes(up) == {}, "the state has not looked"
+    up.pulumi("refresh", "-s", "sandbox", "--yes").ok()
+    assert changes(up) == {"create": {"ssh", "end"}}
+    up.pulumi("up", "-s", "sandbox", "--yes").ok()
+    assert changes(up) == {}
+    assert up.fleet("ssh", "-s", "sandbox", "0", "true").code == 0
+
+
+def test_what_the_state_lost_is_imported_and_then_unchanged(up: Project) -> None:
+    state = json.loads(up.pulumi("stack", "export", "-s", "sandbox").ok().out)
+    [alarm] = [one for one in state["deployment"]["resources"] if one["urn"].endswith("::node-001-idle")]
+    up.pulumi("state", "delete", alarm["urn"], "-s", "sandbox", "--yes").ok()
+    assert changes(up) == {"create": {"node-001-idle"}}
+    up.pulumi(
+        *("import", "aws:cloudwatch/metricAlarm:MetricAlarm", "node-001-idle", alarm["id"]),
+        *("--parent", f"alarms={alarm['parent']}", "--generate-code=false", "--protect=false"),
+        *("-s", "sandbox", "--yes"),
+    ).ok()
+    assert changes(up) == {}
+
+
+def test_another_program_reads_the_nodes(up: Project) -> None:
+    folder = up.root / "uses-the-fleet"
+    shutil.copytree(REPO / "examples" / "uses-the-fleet", folder)
+    for words in (["stack", "init", "other"], ["config", "set", "fleet", "sandbox"], ["up", "--yes"]):
+        up.pulumi(*words, "-C", str(folder)).ok()
+    said: dict[str, Any] = json.loads(up.pulumi("stack", "output", "--json", "-C", str(folder)).ok().out)
+    nodes = up.fleet("outputs", "-s", "sandbox", "--json").ok().json["nodes"]
+    assert [one["targets"] for one in said["targets"]] == [[f"{node['private_address']}:9400"] for node in nodes]
+    assert [one["labels"]["rank"] for one in said["targets"]] == ["0", "1"]
+    assert said["ends"].startswith("at(2")
