@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pulumi
 import pulumi_aws as aws
@@ -44,20 +45,28 @@ def program(root: Path, place: Place | None = None, budget: float | None = None)
         source = f"stacks/Pulumi.{stack}.yaml"
         config, cloud = capped(from_pulumi(values, source=source), budget), cloud_of(values, source)
         site = survey(cloud, config, stack, place)
-        fleet_program(root, stack, _within_budget(config, site, cloud), site)
+        fleet_program(root, stack, within_means(config, site, cloud), site)
     except FleetError as error:
         # One line for the person: of a RunError the engine shows the text alone, of others a traceback.
         raise pulumi.RunError(str(error)) from error
 
 
 def fleet_program(root: Path, stack: str, config: StackConfig, site: Site) -> None:
-    """Every resource of the fleet, decided from values alone."""
+    """Every resource of the fleet, decided from values alone, and what the stack says of it."""
+    for name, value in fleet(public_key(root, stack), stack, config, site).items():
+        pulumi.export(name, value)
+
+
+def fleet(
+    key: str, stack: str, config: StackConfig, site: Site, opts: pulumi.ResourceOptions | None = None
+) -> dict[str, Any]:
+    """The resources of a fleet whose tag and names say `stack`, and its outputs. key: public, of the operator."""
     name = fleet_name(stack)
     tags = {STACK_TAG: stack}
 
     ends_at = site.now + config.lifetime + GRACE
-    capacity = Capacity(name, capacity_args(config, site.place, tags, ends_at))
-    access = Access(name, AccessArgs(public_key(root, stack), config.instance_role, right_to(config.s3), tags))
+    capacity = Capacity(name, capacity_args(config, site.place, tags, ends_at), opts)
+    access = Access(name, AccessArgs(key, config.instance_role, right_to(config.s3), tags), opts)
     one_way_in = config.public_addresses and len(site.interfaces) > 1
     network = Network(
         name,
@@ -72,6 +81,7 @@ def fleet_program(root: Path, stack: str, config: StackConfig, site: Site) -> No
             tags=tags,
             after=capacity.ready,
         ),
+        opts,
     )
     storage = None
     if config.shared_files:
@@ -87,6 +97,7 @@ def fleet_program(root: Path, stack: str, config: StackConfig, site: Site) -> No
                 retain=config.retain,
                 tags=tags,
             ),
+            opts,
         )
     nodes = Nodes(
         name,
@@ -109,6 +120,7 @@ def fleet_program(root: Path, stack: str, config: StackConfig, site: Site) -> No
             tags=tags,
             after=[*network.ready, *(storage.ready if storage else [])],
         ),
+        opts,
     )
     guardrails = Guardrails(
         name,
@@ -118,6 +130,7 @@ def fleet_program(root: Path, stack: str, config: StackConfig, site: Site) -> No
             stack=stack,
             tags=tags,
         ),
+        opts,
     )
     IdleAlarms(
         name,
@@ -129,16 +142,16 @@ def fleet_program(root: Path, stack: str, config: StackConfig, site: Site) -> No
             stack=stack,
             tags=tags,
         ),
+        opts,
     )
-    pulumi.export("vpcId", network.vpc_id)
-    pulumi.export("fileSystemId", storage.file_system_id if storage else None)
-    pulumi.export("scheduleName", guardrails.schedule_name)
-    pulumi.export("terminatesAt", guardrails.terminates_at)
-    pulumi.export("sharedPath", config.shared_path if storage else "")
-    pulumi.export("ssh", {"user": config.ssh_user, "port": config.ssh_port})
-    pulumi.export(
-        "nodes",
-        [
+    return {
+        "vpcId": network.vpc_id,
+        "fileSystemId": storage.file_system_id if storage else None,
+        "scheduleName": guardrails.schedule_name,
+        "terminatesAt": guardrails.terminates_at,
+        "sharedPath": config.shared_path if storage else "",
+        "ssh": {"user": config.ssh_user, "port": config.ssh_port},
+        "nodes": [
             {
                 "rank": rank,
                 "id": node.id,
@@ -149,10 +162,10 @@ def fleet_program(root: Path, stack: str, config: StackConfig, site: Site) -> No
             }
             for rank, node in enumerate(nodes.instances)
         ],
-    )
+    }
 
 
-def _within_budget(config: StackConfig, site: Site, cloud: Cloud) -> StackConfig:
+def within_means(config: StackConfig, site: Site, cloud: Cloud) -> StackConfig:
     """The stack as its money allows it there; AWS is asked for prices only where money was limited."""
     if config.budget is None and config.max_usd_per_hour is None:
         return config

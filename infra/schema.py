@@ -121,19 +121,20 @@ def pulumi_config() -> dict[str, dict[str, Any]]:
     """
     declared: dict[str, dict[str, Any]] = {}
     said = described(StackConfig)
-    kinds = json_schema(StackConfig)["properties"]
     for name, field in StackConfig.model_fields.items():
         key = str(field.alias)
         default = field.get_default(call_default_factory=True)
         if default is None:
             continue
-        declared[key] = {"type": _pulumi_type(kinds[key]), "description": said[name].rstrip(".")}
+        declared[key] = {"type": pulumi_type(key), "description": said[name].rstrip(".")}
         if default is not PydanticUndefined:
             declared[key]["default"] = _plain(default)
     return declared
 
 
-def _pulumi_type(said: Mapping[str, Any]) -> str:
+def pulumi_type(key: str) -> str:
+    """Of a key of a stack file, in Pulumi's words: "integer", "number", "boolean", "string", "object"."""
+    said = json_schema(StackConfig)["properties"][key]
     if True in said.get("enum", ()):
         return "boolean"
     first = said.get("anyOf", [said])[0]

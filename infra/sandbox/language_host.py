@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import runpy
 import signal
+import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -53,6 +54,16 @@ class LanguageHost(LanguageServer):
         entry = request.info.entry_point or "."
         self.program = lambda: run_program(directory, entry)
         return super().Run(request, context)
+
+    def RunPlugin(self, request: Any, context: Any) -> Any:
+        """A plugin that ships as source: `python <its directory>`, until the engine ends it."""
+        command = [sys.executable, request.info.program_directory, *request.args]
+        env = dict(pair.split("=", 1) for pair in request.env) or None
+        child = subprocess.Popen(command, cwd=request.pwd or None, env=env, stdout=subprocess.PIPE)
+        context.add_callback(child.terminate)
+        for line in child.stdout or ():
+            yield language_pb2.RunPluginResponse(stdout=line)
+        yield language_pb2.RunPluginResponse(exitcode=child.wait())
 
 
 def run_program(directory: Path, entry: str) -> None:
