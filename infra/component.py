@@ -16,17 +16,22 @@ from infra.schema import pulumi_type
 from infra.settings import PREFIX, StackConfig, from_pulumi
 from infra.site import survey
 
-_TYPES: dict[str, type] = {"integer": int, "number": float, "boolean": bool, "string": str}
+#: A mapping in a stack file is one of names to lists: `candidates`, `s3`.
+_TYPES: dict[str, Any] = {
+    "integer": int,
+    "number": float,
+    "boolean": bool,
+    "string": str,
+    "object": dict[str, list[str]],
+}
 
 
 def _args() -> dict[str, Any]:
-    """The keys of a stack file, each plain: what a fleet is made of is known in preview. `candidates` is for `fleet
-    up`, which alone walks from place to place."""
+    """The keys of a stack file, each plain: what a fleet is made of is known in preview."""
     found: dict[str, Any] = {"public_key": str}
     for name, field in StackConfig.model_fields.items():
-        kind = _TYPES.get(pulumi_type(str(field.alias)))
-        if kind:
-            found[name] = kind if field.is_required() else NotRequired[kind]  # type: ignore[valid-type]
+        kind = _TYPES[pulumi_type(str(field.alias))]
+        found[name] = kind if field.is_required() else NotRequired[kind]
     return found
 
 

@@ -15,6 +15,7 @@ import yaml
 from project import REPO, Project
 
 from infra import sweep
+from infra.settings import StackConfig
 
 EXAMPLE = yaml.safe_load((REPO / "examples" / "fleet-in-yaml" / "Pulumi.yaml").read_text())
 PROGRAM = """\
@@ -69,6 +70,8 @@ def test_the_engine_reads_its_schema_from_the_source(project: Project) -> None:
     schema = json.loads(project.pulumi("package", "get-schema", str(REPO / "components")).ok().out)
     fleet = schema["resources"]["swift-fleet:index:Fleet"]
     assert fleet["isComponent"] and set(fleet["requiredInputs"]) == {"publicKey", "instanceType"}
+    keys = {str(field.alias) for field in StackConfig.model_fields.values()}
+    assert set(fleet["inputProperties"]) == {"publicKey", *keys}
     assert set(EXAMPLE["resources"]["trainers"]["properties"]) <= set(fleet["inputProperties"])
     read = {words.split(".")[1].rstrip("}") for words in EXAMPLE["outputs"].values()}
     assert read <= set(fleet["properties"])

@@ -76,6 +76,8 @@ REST = st.fixed_dictionaries(
         "rootVolumeGib": st.integers(30, 16384),
         "instanceRole": FLAG,
         "sharedFiles": FLAG,
+        "retain": FLAG,
+        "s3": st.sampled_from([{"read": ["s3://data"]}, {"read": ["s3://data/in"], "write": ["s3://runs/out"]}]),
         "sharedPath": st.from_regex(r"~?(/[A-Za-z0-9._-]{1,20}){1,4}", fullmatch=True),
     },
 )
