@@ -21,6 +21,7 @@ class Node:
     host_key: its public key, "ssh-ed25519 AAAA...", the only one that is accepted.
     behind_master: whether SSH reaches it through rank 0 alone, the fleet's one way in.
     gpus: as promised by the instance type, or counted on an own machine; None where nobody promised.
+    gpu_memory_gib: of one GPU, as promised; efa: devices that its interfaces promise; instance_type: "" if own.
     """
 
     rank: int
@@ -33,6 +34,9 @@ class Node:
     host_key: str = ""
     gpus: int | None = None
     behind_master: bool = False
+    gpu_memory_gib: float | None = None
+    efa: int = 0
+    instance_type: str = ""
 
 
 @dataclass(frozen=True)

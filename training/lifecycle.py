@@ -167,7 +167,7 @@ def begin(line: Line, machines: Machines, plan: Plan | None, fleet: Fleet) -> Ru
             telling.detail += " · ends armed"
     with line.stage("preflight") as telling:
         base = ship(machines, plan, telling.say)
-        ready = preflight(machines, plan, base)
+        ready = preflight(machines, plan, base, line.request.skip)
         telling.detail = ready.summary
     with line.stage("launch") as telling:
         before = receipts.seconds_by_stage(line.record.events(line.request.run_id))

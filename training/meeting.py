@@ -6,6 +6,7 @@ import re
 import shlex
 
 from infra.errors import FleetError
+from training.checks import MASTER_PORT, check
 from training.plan import MASTER_PORTS
 from training.readiness import Check
 from training.remote import Machines, Result, quoted
@@ -73,7 +74,7 @@ def meet(machines: Machines, address: str, nonce: str) -> tuple[int, dict[int, l
     port, pid, said = _listen(machines, nonce)
     if not port:
         ports = f"one of {MASTER_PORTS.start}-{MASTER_PORTS.stop - 1} free on node 0"
-        busy = Check("master port", False, said, ports, "End what holds them: ss -ltnp.")
+        busy = Check(MASTER_PORT, False, said, ports, "End what holds them: ss -ltnp.")
         return 0, {rank: [busy] if rank == ranks[0] else [] for rank in ranks}
     reach = (
         f"timeout {CONNECT_S} bash -c {shlex.quote(f'exec 3<>/dev/tcp/{address}/{port} && head -c {len(nonce)} <&3')}"
@@ -114,21 +115,19 @@ def _listen(machines: Machines, nonce: str) -> tuple[int, int, str]:
 def _reached(answer: Result | FleetError, address: str, port: int, nonce: str) -> Check:
     ok = isinstance(answer, Result) and answer.out == nonce
     found = "reached" if ok else _text(answer, error=True) or f"no answer in {CONNECT_S} s"
-    do = f"Let the nodes reach each other on {MASTER_PORTS.start}-{MASTER_PORTS.stop - 1} and all ephemeral ports."
-    return Check("rendezvous", ok, found, f"{address}:{port} reached from every node", do)
+    return check("rendezvous", ok, found, f"{address}:{port} reached from every node")
 
 
 def _shared(path: str, written: Result | FleetError, seen: Result | FleetError, where: str, nonce: str) -> Check:
     needed = f"{path} is {where or 'there'} on every node, writable, one folder"
-    do = "Mount the same folder at the same path on every node."
     for answer in (written, seen):
         if isinstance(answer, FleetError) or answer.exit_code:
-            return Check("shared folder", False, _text(answer, error=True), needed, do)
+            return check("shared-folder", False, _text(answer, error=True), needed)
     if _text(written) != where:
-        return Check("shared folder", False, _text(written), needed, do)
+        return check("shared-folder", False, _text(written), needed)
     if _text(seen) != nonce:
-        return Check("shared folder", False, "node 0's file is not there", needed, do)
-    return Check("shared folder", True, where, needed, do)
+        return check("shared-folder", False, "node 0's file is not there", needed)
+    return check("shared-folder", True, where, needed)
 
 
 def _text(answer: Result | FleetError, *, error: bool = False) -> str:

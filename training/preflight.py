@@ -11,10 +11,12 @@ import secrets
 import shlex
 import statistics
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 
 from infra.errors import BadInput, FleetError
+from training import hardware
+from training.checks import ANSWER, check
 from training.inventory import Node
 from training.meeting import meet, same_folder
 from training.onnode import BUSY
@@ -30,11 +32,16 @@ DISK_GIB, DISK_GIB_NO_GPU = 10, 2
 SHM_GIB = 1
 
 VERSIONS = """
-import hashlib, importlib.metadata as m, json, platform
+import hashlib, importlib.metadata as m, importlib.util as u, json, pathlib, platform, re
 found = {d.metadata["Name"].lower().replace("_", "-"): d.version for d in m.distributions() if d.metadata["Name"]}
 text = "\\n".join(sorted(f"{k}=={v}" for k, v in found.items()))
 main = {k: found.get(k, "") for k in ("ms-swift", "torch", "transformers")}
-print(json.dumps({"python": platform.python_version(), **main,
+torch = u.find_spec("torch")
+cuda = None
+if torch:
+    told = re.search(r"^cuda.* = '(.+)'", pathlib.Path(torch.origin).with_name("version.py").read_text(), re.M)
+    cuda = told[1] if told else ""
+print(json.dumps({"cuda": cuda, "python": platform.python_version(), **main,
     "packages": hashlib.sha256(text.encode()).hexdigest()[:12]}))
 """
 
@@ -46,7 +53,7 @@ if mkdir -p -- "$base" 2>/dev/null && cd -- "$base"; then
 fi
 cd /
 echo "shm $(df -Pk /dev/shm 2>/dev/null | awk 'NR==2 {print $2}')"
-echo "gpus $(nvidia-smi -L 2>/dev/null | grep -c '^GPU ')"
+echo "gpus $(timeout 20 nvidia-smi -L 2>/dev/null | grep -c '^GPU ')"
 [ -x "$HOME/swift-env/bin/$trainer" ] && echo "trainer 1"
 echo "versions $("$HOME/swift-env/bin/python" -I -c "$versions" 2>/dev/null)"
 n=0
@@ -61,23 +68,25 @@ done
 
 @dataclass(frozen=True)
 class Asked:
-    """A node's answers: `said` by ASK's keys, busy runs, and its clock minus ours in seconds, a sample a time."""
+    """A node's answers: `said` by ASK's keys, busy runs, its clock minus ours in seconds, a sample a time, and what its
+    hardware said."""
 
     said: Mapping[str, str]
     busy: tuple[str, ...]
     skews_s: tuple[float, ...]
+    hardware: hardware.Hardware = field(default_factory=hardware.Hardware)
 
 
-def preflight(machines: Machines, plan: Plan, base: str = "") -> Ready:
+def preflight(machines: Machines, plan: Plan, base: str = "", skip: Collection[str] = ()) -> Ready:
     """What was checked on each node; BadInput with a line for each check that failed, or that names an active run.
 
     One bad node does not stop the others' checks: what could not be asked is itself a check that failed.
-    base: what `ship` gave; by default the shared folder or the nodes' own `~/fleet`.
+    base: what `ship` gave; by default the shared folder or the nodes' own `~/fleet`. skip: names of `training.checks`.
     """
-    return look(machines, plan, base).require()
+    return look(machines, plan, base, skip).require()
 
 
-def look(machines: Machines, plan: Plan, base: str = "") -> Ready:
+def look(machines: Machines, plan: Plan, base: str = "", skip: Collection[str] = ()) -> Ready:
     """As `preflight`, with what failed as values."""
     inventory = machines.inventory
     script = _script(plan, base or inventory.shared_path or "~/fleet")
@@ -87,18 +96,25 @@ def look(machines: Machines, plan: Plan, base: str = "") -> Ready:
     checks: dict[int, list[Check]] = {rank: [] for rank in answers}
     for rank, answer in answers.items():
         if isinstance(answer, FleetError):
-            checks[rank].append(Check("answer", False, answer.what, "an answer", answer.do))
+            checks[rank].append(Check(ANSWER, False, answer.what, "an answer", answer.do))
             continue
         checks[rank] += node_checks(plan, machines.node(rank), answer, asked.get(0, answer))
     master_port = 0
     if all(rank in asked for rank in machines.ranks):
         nonce = secrets.token_hex(8)
         master_port, met = meet(machines, inventory.master.private_address, nonce)
-        same = same_folder(machines, inventory.shared_path, nonce) if inventory.shared_path else {}
+        same = (
+            same_folder(machines, inventory.shared_path, nonce)
+            if inventory.shared_path and "shared-folder" not in skip
+            else {}
+        )
         for rank in checks:
             checks[rank] += [*met[rank], *same.get(rank, [])]
     return Ready(
-        nodes={rank: Readiness(rank, machines.node(rank).name, tuple(found)) for rank, found in checks.items()},
+        nodes={
+            rank: Readiness(rank, machines.node(rank).name, tuple(one for one in found if one.name not in skip))
+            for rank, found in checks.items()
+        },
         home=tuple(asked[r].said.get("home", "") if r in asked else "" for r in machines.ranks),
         base=tuple(asked[r].said.get("base", "") if r in asked else "" for r in machines.ranks),
         master_addr=inventory.master.private_address,
@@ -116,56 +132,42 @@ def node_checks(plan: Plan, node: Node, asked: Asked, first: Asked) -> list[Chec
     shm_gib = int(said.get("shm") or 0) / 2**20
     skew_s, off = _skew(asked.skews_s, first.skews_s)
     versions, versions_0 = _versions(said), _versions(first.said)
+    trainer = f"~/swift-env/bin/{plan.job.trainer}"
+    gpus_needed = str(gpus) if gpus is not None else f"{plan.nproc_per_node if found_gpus else 0} or more"
+    gpus_ok = found_gpus >= (gpus or 0) and (not found_gpus or plan.nproc_per_node <= found_gpus)
     checks = [
-        Check(
-            "clock",
-            not off,
-            f"{skew_s * 1000:+.0f} ms from node 0",
-            f"within {CLOCK_SKEW_S:g} s",
-            "Start chrony or systemd-timesyncd on the node.",
-        ),
-        Check(
+        check("clock", not off, f"{skew_s * 1000:+.0f} ms from node 0", f"within {CLOCK_SKEW_S:g} s"),
+        check(
             "disk",
             disk_gib >= disk_needed,
             f"{disk_gib:.1f} GiB free" if "base" in said else "the folder can't be made",
             f"{disk_needed} GiB free",
-            "Free space, or take a bigger volume.",
         ),
-        Check(
-            "GPUs",
-            found_gpus >= (gpus or 0) and (not found_gpus or plan.nproc_per_node <= found_gpus),
-            str(found_gpus),
-            str(gpus) if gpus is not None else f"{plan.nproc_per_node if found_gpus else 0} or more",
-            "Run nvidia-smi on the node: driver, or a GPU that fell off the bus (dmesg, Xid).",
-        ),
-        Check(
-            "/dev/shm",
+        check("gpus", gpus_ok, str(found_gpus), gpus_needed),
+        *hardware.checks(asked.hardware, node, _torch_cuda(said)),
+        check(
+            "shm",
             found_gpus < 2 or shm_gib >= SHM_GIB,
             f"{shm_gib:.1f} GiB",
             f"{SHM_GIB} GiB" if found_gpus > 1 else "any",
-            "In a container: --shm-size 16g or --ipc=host.",
         ),
-        Check(
-            "swift",
-            "trainer" in said and bool(versions),
-            versions or "no environment",
-            f"~/swift-env/bin/{plan.job.trainer}",
-            "Set the node up: fleet bootstrap.",
-        ),
-        Check("versions", versions == versions_0, versions, versions_0, "Set both nodes up from the same lock file."),
+        check("swift", "trainer" in said and bool(versions), versions or "no environment", trainer),
+        check("versions", versions == versions_0, versions, versions_0),
     ]
     for number, path in enumerate(plan.on_nodes):
         size, size_0 = said.get(f"path{number}"), first.said.get(f"path{number}")
-        checks.append(
-            Check(
-                path,
-                size is not None and size == size_0,
-                f"{int(size):,} bytes" if size else "not readable",
-                f"{int(size_0):,} bytes as on node 0" if size_0 else "readable",
-                "Copy it to the same path on every node, or put it on the shared folder.",
-            )
-        )
+        found = f"{path}: {int(size):,} bytes" if size else f"{path} is not readable"
+        needed = f"{int(size_0):,} bytes as on node 0" if size_0 else "readable"
+        checks.append(check("files", size is not None and size == size_0, found, needed))
     return checks
+
+
+def _torch_cuda(said: Mapping[str, str]) -> str | None:
+    try:
+        told = json.loads(said.get("versions", "")).get("cuda")
+    except ValueError:
+        return None
+    return told if isinstance(told, str) else None
 
 
 def _skew(samples: tuple[float, ...], first: tuple[float, ...]) -> tuple[float, bool]:
@@ -192,19 +194,23 @@ def _script(plan: Plan, base: str) -> str:
         f"versions={shlex.quote(VERSIONS)}",
         ASK,
         BUSY,
+        hardware.ASK,
     ])  # fmt: skip
 
 
 def _ask(connection: Connection, script: str) -> Asked:
     answer = connection.run(script, ASK_S).must(connection.node, "asking the node")
-    pairs = [line.split(" ", 1) for line in answer.out.splitlines() if " " in line]
+    told, _, of_hardware = answer.out.partition("\n== ")
+    pairs = [line.split(" ", 1) for line in told.splitlines() if " " in line]
     skews = []
     for _ in range(CLOCK_SAMPLES):
         before = time.time()
-        told = connection.run("date +%s.%N", ASK_S).must(connection.node, "reading the clock").out
-        skews.append(float(told) - (before + time.time()) / 2)
+        clock = connection.run("date +%s.%N", ASK_S).must(connection.node, "reading the clock").out
+        skews.append(float(clock) - (before + time.time()) / 2)
     busy = tuple(value for key, value in pairs if key == "busy")
-    return Asked({key: value for key, value in pairs if key != "busy"}, busy, tuple(skews))
+    return Asked(
+        {key: value for key, value in pairs if key != "busy"}, busy, tuple(skews), hardware.read(f"== {of_hardware}")
+    )
 
 
 def _refuse_busy(machines: Machines, asked: Mapping[int, Asked]) -> None:

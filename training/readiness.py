@@ -57,7 +57,7 @@ class Ready:
         """One line for a person: `2 of 2 nodes · GPUs 16 · clock 2 ms · master 10.0.0.4:29500`."""
         well = sum(node.ok for node in self.nodes.values())
         checks = [check for node in self.nodes.values() for check in node.checks]
-        gpus = [int(check.found) for check in checks if check.name == "GPUs" and check.ok]
+        gpus = [int(check.found) for check in checks if check.name == "gpus" and check.ok]
         spread_ms = (max(self.skew_s.values()) - min(self.skew_s.values())) * 1000 if self.skew_s else 0.0
         said = [f"{well} of {len(self.nodes)} nodes", f"GPUs {sum(gpus)}", f"clock {spread_ms:.0f} ms"]
         return " · ".join([*said, f"master {self.master_addr}:{self.master_port}"])
@@ -65,7 +65,7 @@ class Ready:
     def require(self) -> Ready:
         """Itself, or BadInput with a line for each check that failed."""
         lines = [
-            f"{node.name}  {check.name}: {check.found}, needed: {check.needed}. {check.do}"
+            f"{node.name} (rank {node.rank})  {check.name}: {check.found}, needed: {check.needed}. {check.do}"
             for node in self.nodes.values()
             for check in node.checks
             if not check.ok

@@ -205,6 +205,7 @@ class StackFleet:
         )
         private_key = own.usable_key(self.key or key_file(self.root, self.name))
         types = catalog().types
+        wants_efa = self.config.wants_efa
         nodes = tuple(
             Node(
                 rank=node.rank,
@@ -217,6 +218,9 @@ class StackFleet:
                 host_key=keys[node.id],
                 gpus=types[node.instance_type].gpus if node.instance_type in types else None,
                 behind_master=bool(outputs.nodes[0].public_address) and not node.public_address,
+                gpu_memory_gib=types[node.instance_type].gpu_memory_gib if node.instance_type in types else None,
+                efa=types[node.instance_type].efa if wants_efa and node.instance_type in types else 0,
+                instance_type=node.instance_type,
             )
             for node in outputs.nodes
         )

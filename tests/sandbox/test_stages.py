@@ -327,7 +327,7 @@ def test_preflight_finds_the_meeting_place_and_refuses_a_busy_fleet(
     assert found.ok and found.master_addr == "127.78.0.10" and 29500 <= found.master_port <= 29600
     assert found.base == tuple(f"{host.home}/fleet" for host in hosts.hosts)
     names = {check.name for check in found.nodes[1].checks}
-    assert {"clock", "disk", "GPUs", "swift", "versions", "rendezvous"} <= names
+    assert {"clock", "disk", "gpus", "swift", "versions", "rendezvous"} <= names
     run = launch(machines, plan("forever"), found, new_run_id())
     with pytest.raises(BadInput, match=f"{run.id} is running there. fleet attach {run.id}"):
         preflight(machines, plan())
@@ -356,7 +356,7 @@ def test_preflight_sees_whether_a_shared_folder_is_one(
         assert list(shared.iterdir()) == []
     with Machines(hosts.inventory(shared_path="~/shared")) as machines:
         machines.run("mkdir -p ~/shared", 10)
-        with pytest.raises(BadInput, match="node-1  shared folder"):
+        with pytest.raises(BadInput, match=r"node-1 \(rank 1\)  shared-folder"):
             preflight(machines, plan())
 
 

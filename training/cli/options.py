@@ -23,6 +23,9 @@ key = click.option(
     "--key", type=click.Path(path_type=Path), metavar="PEM", help="The private key, if it isn't this clone's."
 )
 json = click.option("--json", "as_json", is_flag=True, help="One JSON object, or one event a line.")
+skip = click.option(
+    "--skip", multiple=True, metavar="CHECK", help="Don't look at this in preflight; may be given again."
+)
 yes = click.option("-y", "--yes", is_flag=True, help="Don't ask before it spends.")
 
 

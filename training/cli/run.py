@@ -24,15 +24,25 @@ if TYPE_CHECKING:
 @click.argument("job", type=click.Path(path_type=Path))
 @options.where
 @click.option("--keep", is_flag=True, help="Leave the fleet up afterwards; its lease still ends it.")
+@options.skip
 @options.yes
 @options.json
 def run(
-    job: Path, stack: str | None, hosts: str | None, local: bool, key: Path | None, keep: bool, yes: bool, as_json: bool
+    job: Path,
+    stack: str | None,
+    hosts: str | None,
+    local: bool,
+    key: Path | None,
+    keep: bool,
+    skip: tuple[str, ...],
+    yes: bool,
+    as_json: bool,
 ) -> None:
     """Carry out JOB whole: plan, up, bootstrap, preflight, launch, train, collect, down, receipt.
 
     Shows the plan with its cost and asks before it spends. A fleet that is up already is used and left up.
     """
+    from training.checks import skipped
     from training.cli.stages import made_plan
     from training.planned import lines
     from training.record import Record, Request
@@ -40,6 +50,7 @@ def run(
     from training.stack_fleet import StackFleet
 
     root = options.project_root()
+    skip = skipped(skip)
     fleet = options.fleet_from(stack, hosts, local, key)
     plan = made_plan(job, fleet)
     was_up = fleet.is_up()
@@ -50,7 +61,7 @@ def run(
     if fleet.source == "stack" and not was_up and not yes:
         click.confirm("Create it and run?", abort=True, err=as_json)
     record = Record(root / ".fleet")
-    request = Request(new_run_id(), str(job.resolve()), fleet.source, fleet.name, fleet_was_up=was_up, keep=keep)
+    request = Request(new_run_id(), str(job.resolve()), fleet.source, fleet.name, was_up, keep, skip)
     record.begin(request, now())
     if not as_json:
         click.echo(f"{request.run_id}")

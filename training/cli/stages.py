@@ -93,12 +93,22 @@ def _pick(job: Path, as_json: bool) -> None:
 @click.command()
 @click.argument("job", type=click.Path(path_type=Path))
 @options.where
+@options.skip
 @options.json
-def launch(job: Path, stack: str | None, hosts: str | None, local: bool, key: Path | None, as_json: bool) -> None:
+def launch(
+    job: Path,
+    stack: str | None,
+    hosts: str | None,
+    local: bool,
+    key: Path | None,
+    skip: tuple[str, ...],
+    as_json: bool,
+) -> None:
     """Start JOB on a fleet that is up: bootstrap verified, preflight, then all ranks, detached.
 
     Returns when the ranks run; `fleet attach` follows them, `fleet stop` ends them. The fleet stays up.
     """
+    from training.checks import skipped
     from training.cli.run import interruptible
     from training.findings import sentence
     from training.lifecycle import Line, begin, run_folder
@@ -108,13 +118,14 @@ def launch(job: Path, stack: str | None, hosts: str | None, local: bool, key: Pa
     from training.screen import Screen
 
     root = options.project_root()
+    skip = skipped(skip)
     fleet = options.fleet_from(stack, hosts, local, key)
     made = made_plan(job, fleet)
     for one in made.findings:
         click.echo(f"{one.severity:8} {sentence(one, job)}", err=True)
     inventory = fleet.inventory()
     record = Record(root / ".fleet")
-    request = Request(new_run_id(), str(job.resolve()), fleet.source, fleet.name, fleet_was_up=True)
+    request = Request(new_run_id(), str(job.resolve()), fleet.source, fleet.name, fleet_was_up=True, skip=skip)
     record.begin(request, now())
     screen = Screen(as_json=as_json)
     line = Line(request, record, screen.show, run_folder(root, request.run_id))

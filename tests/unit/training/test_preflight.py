@@ -44,14 +44,14 @@ def failed(
         ({}, {}),
         ({"disk": str(9 * GIB)}, {"disk": "9.0 GiB free"}),
         ({"base": None, "disk": None}, {"disk": "the folder can't be made"}),
-        ({"gpus": "7"}, {"GPUs": "7"}),
-        ({"shm": str(GIB // 16)}, {"/dev/shm": "0.1 GiB"}),
+        ({"gpus": "7"}, {"gpus": "7"}),
+        ({"shm": str(GIB // 16)}, {"shm": "0.1 GiB"}),
         (
             {"trainer": None},
             {"swift": "swift 4.6.0 · torch 2.11.0 · transformers 5.19.0 · python 3.12.3 · packages abc"},
         ),
-        ({"path0": None}, {"/data/x.jsonl": "not readable"}),
-        ({"path0": "18"}, {"/data/x.jsonl": "18 bytes"}),
+        ({"path0": None}, {"files": "/data/x.jsonl is not readable"}),
+        ({"path0": "18"}, {"files": "/data/x.jsonl: 18 bytes"}),
     ],
 )
 def test_what_is_amiss_is_named_and_nothing_else(changes: dict[str, str | None], expected: dict[str, str]) -> None:
@@ -66,7 +66,7 @@ def test_other_versions_than_node_0_are_refused() -> None:
 def test_no_gpu_promised_and_none_found_is_well() -> None:
     assert failed({"gpus": "0", "disk": str(3 * GIB), "shm": "0"}, gpus=0) == {}
     assert failed({"gpus": "0"}, gpus=None) == {}
-    assert failed({"gpus": "0"}, gpus=8) == {"GPUs": "0"}
+    assert failed({"gpus": "0"}, gpus=8) == {"gpus": "0"}
 
 
 @pytest.mark.parametrize(("skews", "ok"), [((9.0, 0.0, 0.0), True), ((9.0, 9.0, 0.0), False), ((-6.0,) * 3, False)])
@@ -76,13 +76,13 @@ def test_a_clock_is_off_when_most_samples_say_so(skews: tuple[float, ...], ok: b
 
 def test_everything_that_failed_is_one_error_with_a_line_each() -> None:
     bad = Check("disk", False, "1 GiB", "10 GiB", "Free space.")
-    good = Check("GPUs", True, "8", "8", "")
+    good = Check("gpus", True, "8", "8", "")
     nodes = {0: Readiness(0, "node-000", (good, bad)), 1: Readiness(1, "node-001", (bad,))}
     ready = Ready(nodes, ("/h", "/h"), ("/b", "/b"), "10.0.0.4", 29500, {0: 0.0, 1: 0.002})
     with pytest.raises(BadInput) as error:
         ready.require()
     assert str(error.value).splitlines() == [
-        "node-000  disk: 1 GiB, needed: 10 GiB. Free space.",
-        "node-001  disk: 1 GiB, needed: 10 GiB. Free space.",
+        "node-000 (rank 0)  disk: 1 GiB, needed: 10 GiB. Free space.",
+        "node-001 (rank 1)  disk: 1 GiB, needed: 10 GiB. Free space.",
     ]
     assert ready.summary == "0 of 2 nodes · GPUs 8 · clock 2 ms · master 10.0.0.4:29500"
