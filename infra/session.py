@@ -146,6 +146,8 @@ def events(on_change: OnChange) -> Callable[[automation.EngineEvent], None]:
             if step is not None:
                 data = step.metadata
                 op = str(getattr(data.op, "value", data.op))
+                if op == "delete" and data.old and data.old.retain_on_delete:
+                    op = "keep"  # the engine forgets it, and AWS still has it
                 kind = (
                     ":".join(part.split("/")[0] for part in data.type.split(":")[1:-1]) + ":" + data.type.split(":")[-1]
                 )

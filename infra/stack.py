@@ -40,6 +40,11 @@ class Teardown:
         """What outlives the stack on purpose, and bills."""
         return [thing for answer in self.answers for thing in answer.kept]
 
+    @property
+    def exception(self) -> str:
+        """To "nothing is left": " but file system fs-1, which bills", mostly ""."""
+        return "".join(f" but {thing.kind} {thing.id}, which bills" for thing in self.kept)
+
 
 class FleetStack:
     """One stack of the project in `root`. environment: what the engine needs beside this process's own.
@@ -81,6 +86,7 @@ class FleetStack:
         self.walk = []
         places = self._places()
         last: CloudRefused | None = None
+        exception = ""
         for place in places:
             self._place = place
             if len(places) > 1:
@@ -96,8 +102,8 @@ class FleetStack:
                     raise
                 last = error
             self._missed(Attempt(place, code), on_change)
-            self.destroy(on_change)
-        raise self._nowhere(last)
+            exception = self.destroy(on_change).exception
+        raise self._nowhere(last, exception)
 
     def replace(self, rank: int, on_change: OnChange = ignore) -> Outputs:
         """Another machine for a rank, under its name. The old one is fenced first: terminated, and seen to be.
@@ -149,9 +155,9 @@ class FleetStack:
             return (None,)
         return choices(self.cloud, self.config, subnet_of(self.cloud, self.config))
 
-    def _nowhere(self, last: CloudRefused | None) -> CloudRefused:
+    def _nowhere(self, last: CloudRefused | None, exception: str) -> CloudRefused:
         """One place that AWS refused: its own words; else what is known of each."""
-        do = "Nothing is left of it. Try later, or give swift-fleet:candidates more types or zones."
+        do = f"Nothing is left of it{exception}. Try later, or give swift-fleet:candidates more types or zones."
         if all(attempt.why for attempt in self.walk):
             do = "Nothing was made. Ask AWS for more (Service Quotas in the console), or take fewer nodes."
         if last and len(self.walk) == 1:

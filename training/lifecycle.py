@@ -124,8 +124,9 @@ def _up(line: Line, fleet: Fleet) -> Inventory:
             if line.request.fleet_was_up:
                 raise
             telling.say("AWS refused: ending what was made")
-            fleet.down(telling.say)
-            raise CloudRefused(error.what, where=error.where, do="Nothing is left of it.") from error
+            teardown = fleet.down(telling.say)
+            exception = teardown.exception if teardown else ""
+            raise CloudRefused(error.what, where=error.where, do=f"Nothing is left of it{exception}.") from error
         telling.detail = f"{len(inventory.nodes)} of {len(inventory.nodes)} nodes"
         return inventory
 
@@ -210,8 +211,7 @@ def finish(line: Line, fleet: Fleet, run: Run | None, artifacts: Artifacts | Non
         with line.stage("down") as telling:
             teardown = fleet.down(telling.say)
             assert teardown is not None
-            kept = "".join(f" but {thing.kind} {thing.id}, which bills" for thing in teardown.kept)
-            telling.detail = f"{teardown.resources} resources removed, nothing left{kept}"
+            telling.detail = f"{teardown.resources} resources removed, nothing left{teardown.exception}"
             facts["resources_removed"] = teardown.resources
             facts["proof"] = asked_of(teardown)
     with line.stage("receipt") as telling:

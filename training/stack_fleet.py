@@ -252,6 +252,7 @@ class _Counter:
     """The engine's steps as "12 created: node-000"; what is only Pulumi's (components, the stack) isn't counted."""
 
     VERBS = {"create": "created", "update": "updated", "delete": "deleted", "replace": "replaced", "read": "read"}
+    VERBS |= {"keep": "kept", "import": "taken up"}
 
     def __init__(self, say: Say) -> None:
         self.say = say

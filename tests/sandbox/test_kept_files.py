@@ -44,6 +44,7 @@ def kept(project: Project) -> str:
     assert on_node(project, "keeps", "echo weights > checkpoint && cat checkpoint") == "weights"
     assert project.pulumi("preview", "--expect-no-changes", "-s", "keeps").ok()
     down = project.fleet("down", "-s", "keeps").ok().out
+    assert "1 kept: files" in down
     assert f"none but file system {system}, kept (retain: true), bills by the GB" in down
     return system
 
@@ -76,7 +77,7 @@ def test_another_stack_takes_it_up_by_its_id_and_leaves_it(project: Project, kep
 
 
 def test_its_own_stack_takes_it_back_into_its_state(project: Project, kept: str) -> None:
-    project.fleet("up", "-s", "keeps", "--yes").ok()
+    assert "1 taken up: files" in project.fleet("up", "-s", "keeps", "--yes").ok().out
     assert outputs(project, "keeps") == kept
     assert on_node(project, "keeps", "cat checkpoint").split() == ["weights", "more"]
     assert project.pulumi("preview", "--expect-no-changes", "-s", "keeps").ok()
