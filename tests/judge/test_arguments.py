@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from examples import EXAMPLES
 from rule_cases import BASE, BROKEN, with_changes
 
+from examples import EXAMPLES
 from training.swift.arguments import Argument, table, table_file
 from training.swift.check import check
 from training.swift.given import Given, World
