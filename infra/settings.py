@@ -111,7 +111,7 @@ class StackConfig(BaseModel):
     lifetime: Duration = timedelta(hours=4)
     budget: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
     max_usd_per_hour: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
-    idle_minutes: Annotated[int, Field(ge=0, le=720), BeforeValidator(lambda value: 0 if value is None else value)] = 60
+    idle_minutes: Annotated[int, Field(ge=0, le=720)] = 60
     zone: str | None = None
     vpc_cidr: str = "10.77.0.0/16"
     subnet_id: Annotated[str, Field(pattern=r"^subnet-[0-9a-f]{8,17}$")] | None = None

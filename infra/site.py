@@ -117,12 +117,24 @@ def config_at(config: StackConfig, place: Place) -> StackConfig:
 
 
 def where_it_runs(alive: list[sweep.Node], config: StackConfig) -> Place | None:
-    """A fleet that is up stays, whatever would be chosen today; what the stack file fixes is fixed there."""
+    """A fleet that is up stays, whatever would be chosen today; what the stack file fixes is fixed there.
+
+    Raises BadInput for another type where the machines can't take it: EC2 stops no one-time spot machine, and starts
+    none that targets a reservation which has ended (User Guide, capacity-reservations-using).
+    """
     if not alive:
         return None
     here = alive[0]
-    kind = here.instance_type if here.instance_type in config.instance_types else config.instance_type
-    return Place(kind, config.zone or here.zone)
+    if here.instance_type in config.instance_types:
+        return Place(here.instance_type, config.zone or here.zone)
+    if config.capacity == "spot" or max(config.nodes, len(alive)) > 1:
+        why = "a spot machine can't be stopped" if config.capacity == "spot" else "its machines are reserved as that"
+        raise BadInput(
+            f"the fleet runs on {here.instance_type}, and {why}",
+            where=f"{PREFIX}instanceType",
+            do="Leave the type as it is, or `fleet down` first.",
+        )
+    return Place(config.instance_type, config.zone or here.zone)
 
 
 def _offered(cloud: Cloud, types: tuple[str, ...]) -> dict[str, set[str]]:

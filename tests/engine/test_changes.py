@@ -56,10 +56,15 @@ def test_an_edit_changes_what_it_names_and_no_node_beside(
     assert changes(up, **edit) == does
 
 
-def test_another_type_stops_and_starts_the_same_machines(up: Project) -> None:
-    does = changes(up, instanceType="m7i.2xlarge")
-    assert does["update"] == BOTH
-    assert does["replace"] == {"room"}
+def test_machines_that_are_reserved_as_one_type_are_not_stopped_for_another(up: Project) -> None:
+    up.stack(change=FEW | {"swift-fleet:instanceType": "m7i.2xlarge"})
+    try:
+        ours, plain = up.fleet("preview", "-s", "sandbox"), up.pulumi("preview", "-s", "sandbox")
+    finally:
+        up.stack(change=FEW)
+    said = "swift-fleet:instanceType  the fleet runs on m7i.xlarge, and its machines are reserved as that"
+    assert said in ours.err and said in plain.all
+    assert ours.code != 0 and plain.code != 0
 
 
 def test_refresh_sees_what_somebody_took_away_and_up_brings_it_back(up: Project) -> None:

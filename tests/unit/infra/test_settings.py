@@ -22,10 +22,12 @@ def project(folder: Path, *lines: str, stack: str = "dev") -> Path:
     return folder
 
 
-@pytest.mark.parametrize("written", ["0", "null"])
-def test_an_idle_end_is_off_by_0_or_null(tmp_path: Path, written: str) -> None:
-    project(tmp_path, "instanceType: g6.xlarge", f"idleMinutes: {written}")
+def test_an_idle_end_is_off_by_0_and_not_by_null_which_pulumi_refuses(tmp_path: Path) -> None:
+    project(tmp_path, "instanceType: g6.xlarge", "idleMinutes: 0")
     assert load_stack(tmp_path, "dev")[0].idle_minutes == 0
+    assert "idleMinutes  Input should be a valid integer" in refusal(
+        tmp_path, "instanceType: g6.xlarge", "idleMinutes:"
+    )
 
 
 def refusal(folder: Path, *lines: str) -> str:
