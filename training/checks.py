@@ -75,6 +75,16 @@ CHECKS: Mapping[str, Kind] = {
         "one folder at one path",
         "Mount the same folder at the same path on every node.",
     ),
+    "ports": Kind(
+        "Does it reach every other node, and they it, on a port that the kernel chose?",
+        "all pairs, within 5 s",
+        "NCCL needs all ports among the nodes: a security group that lets its members in; own machines: the firewall.",
+    ),
+    "all-reduce": Kind(
+        "Do all ranks meet in torch (NCCL with GPUs, gloo without) and sum what they should? Only if all else is well.",
+        "150 s; with EFA the type's floor in GB/s (`training/floors.yaml`)",
+        "Not met: NCCL_DEBUG=INFO in the job's env says where. Slow: is EFA used (NET/OFI), and each GPU whole?",
+    ),
 }
 #: Always looked at: without them nothing can be launched.
 ANSWER, MASTER_PORT = "answer", "master-port"

@@ -16,10 +16,12 @@ from dataclasses import dataclass, field
 
 from infra.errors import BadInput, FleetError
 from training import hardware
+from training.allreduce import all_reduce, pays
 from training.checks import ANSWER, check
 from training.inventory import Node
 from training.meeting import meet, same_folder
 from training.onnode import BUSY
+from training.pairs import all_pairs
 from training.plan import Plan
 from training.readiness import Check, Readiness, Ready
 from training.remote import Connection, Machines, quoted
@@ -103,18 +105,18 @@ def look(machines: Machines, plan: Plan, base: str = "", skip: Collection[str] =
     if all(rank in asked for rank in machines.ranks):
         nonce = secrets.token_hex(8)
         master_port, met = meet(machines, inventory.master.private_address, nonce)
-        same = (
-            same_folder(machines, inventory.shared_path, nonce)
-            if inventory.shared_path and "shared-folder" not in skip
-            else {}
-        )
+        shared = inventory.shared_path if "shared-folder" not in skip else ""
+        same = same_folder(machines, shared, nonce) if shared else {}
+        pairs = all_pairs(machines, nonce) if "ports" not in skip else {}
         for rank in checks:
-            checks[rank] += [*met[rank], *same.get(rank, [])]
+            checks[rank] += [*met[rank], *same.get(rank, []), *pairs.get(rank, [])]
+        checks = {rank: [one for one in found if one.name not in skip] for rank, found in checks.items()}
+        well = bool(master_port) and all(one.ok for found in checks.values() for one in found)
+        if well and "all-reduce" not in skip and pays(plan, len(checks)):
+            for rank, last in all_reduce(machines, plan, nonce).items():
+                checks[rank] += last
     return Ready(
-        nodes={
-            rank: Readiness(rank, machines.node(rank).name, tuple(one for one in found if one.name not in skip))
-            for rank, found in checks.items()
-        },
+        nodes={rank: Readiness(rank, machines.node(rank).name, tuple(found)) for rank, found in checks.items()},
         home=tuple(asked[r].said.get("home", "") if r in asked else "" for r in machines.ranks),
         base=tuple(asked[r].said.get("base", "") if r in asked else "" for r in machines.ranks),
         master_addr=inventory.master.private_address,

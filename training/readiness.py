@@ -60,6 +60,7 @@ class Ready:
         gpus = [int(check.found) for check in checks if check.name == "gpus" and check.ok]
         spread_ms = (max(self.skew_s.values()) - min(self.skew_s.values())) * 1000 if self.skew_s else 0.0
         said = [f"{well} of {len(self.nodes)} nodes", f"GPUs {sum(gpus)}", f"clock {spread_ms:.0f} ms"]
+        said += list(dict.fromkeys(f"all-reduce {check.found}" for check in checks if check.name == "all-reduce"))[:1]
         return " · ".join([*said, f"master {self.master_addr}:{self.master_port}"])
 
     def require(self) -> Ready:

@@ -32,6 +32,7 @@ def test_a_run_says_the_plan_and_its_price_before_each_stage_in_turn(life: Life)
     assert "$0.4470 an hour" in out
     marks = re.findall(r"^✓ (\w+)", out, re.MULTILINE)
     assert marks == ["up", "bootstrap", "preflight", "launch", "train", "collect", "down", "receipt"]
+    assert re.search(r"^✓ preflight .*all-reduce [\d.e-]+ GB/s over 2 ranks", out, re.MULTILINE)
 
 
 def test_both_ranks_train_in_one_world_of_two(life: Life) -> None:

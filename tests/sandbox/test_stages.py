@@ -319,29 +319,33 @@ def with_python(hosts: stagehosts.Hosts, **versions: str) -> None:
         python.chmod(0o755)
 
 
+#: The environment that these tests run in has no torch: tests that train have one, and run the all-reduce.
+NO_TORCH = ("all-reduce",)
+
+
 def test_preflight_finds_the_meeting_place_and_refuses_a_busy_fleet(
     hosts: stagehosts.Hosts, machines: Machines
 ) -> None:
     with_python(hosts)
-    found = preflight(machines, plan("forever"))
+    found = preflight(machines, plan("forever"), skip=NO_TORCH)
     assert found.ok and found.master_addr == "127.78.0.10" and 29500 <= found.master_port <= 29600
     assert found.base == tuple(f"{host.home}/fleet" for host in hosts.hosts)
     names = {check.name for check in found.nodes[1].checks}
-    assert {"clock", "disk", "gpus", "swift", "versions", "rendezvous"} <= names
+    assert {"clock", "disk", "gpus", "swift", "versions", "rendezvous", "ports"} <= names
     run = launch(machines, plan("forever"), found, new_run_id())
     with pytest.raises(BadInput, match=f"{run.id} is running there. fleet attach {run.id}"):
         preflight(machines, plan())
     stop(machines, run, 0)
-    assert preflight(machines, plan()).ok
+    assert preflight(machines, plan(), skip=NO_TORCH).ok
 
 
 def test_preflight_steps_over_a_taken_port(hosts: stagehosts.Hosts, machines: Machines) -> None:
     import socket
 
     with_python(hosts)
-    free = preflight(machines, plan()).master_port
+    free = preflight(machines, plan(), skip=NO_TORCH).master_port
     with socket.create_server(("127.78.0.10", free)):
-        assert preflight(machines, plan()).master_port > free
+        assert preflight(machines, plan(), skip=NO_TORCH).master_port > free
 
 
 def test_preflight_sees_whether_a_shared_folder_is_one(
@@ -352,7 +356,7 @@ def test_preflight_sees_whether_a_shared_folder_is_one(
     shared = tmp_path / "efs"
     shared.mkdir()
     with Machines(hosts.inventory(shared_path=str(shared))) as machines:
-        assert preflight(machines, plan()).base == (str(shared), str(shared))
+        assert preflight(machines, plan(), skip=NO_TORCH).base == (str(shared), str(shared))
         assert list(shared.iterdir()) == []
     with Machines(hosts.inventory(shared_path="~/shared")) as machines:
         machines.run("mkdir -p ~/shared", 10)
@@ -367,6 +371,24 @@ def test_preflight_says_what_one_bad_node_is_and_still_checks_the_others(
     hosts.cut(hosts.hosts[1])
     found = preflights.look(machines, plan())
     assert [check.name for check in found.nodes[1].checks] == ["answer"] and found.nodes[0].ok and not found.ok
+
+
+def test_preflight_names_a_node_that_others_do_not_reach(hosts: stagehosts.Hosts) -> None:
+    with_python(hosts)
+    inventory = hosts.inventory()
+    away = replace(inventory.nodes[1], private_address="192.0.2.1")  # RFC 5737: nobody's
+    with Machines(replace(inventory, nodes=(inventory.nodes[0], away))) as machines:
+        found = preflights.look(machines, plan())
+    bad = {(rank, check.name, check.found) for rank, one in found.nodes.items() for check in one.checks if not check.ok}
+    assert bad == {(1, "ports", "not reached from rank 0")}
+
+
+def test_the_all_reduce_says_which_error_kept_the_ranks_apart(hosts: stagehosts.Hosts, machines: Machines) -> None:
+    with_python(hosts)
+    found = preflights.look(machines, plan())
+    said = {check.found for one in found.nodes.values() for check in one.checks if not check.ok}
+    assert said == {"ModuleNotFoundError: No module named 'torch'"}
+    assert not list((hosts.hosts[0].home / "fleet").glob("preflight-*"))
 
 
 SETUP = """
