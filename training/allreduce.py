@@ -51,8 +51,10 @@ print("bus", data.nbytes / seconds * 2 * (world - 1) / world / 1e9, flush=True)
 dist.destroy_process_group()
 """
 
-#: Every process of this node under its own time limit; `done` comes last.
+#: Every process of this node under its own time limit; `done` comes last. Returns at once: more nodes than connections
+#: act at a time, and none may wait for one that has not begun.
 START = r"""
+find "$HOME/fleet" -maxdepth 1 -name 'preflight-*' -mmin +10 -exec rm -rf {} + 2>/dev/null
 dir="$HOME/fleet/preflight-$nonce"; mkdir -p "$dir"; cd "$dir" || exit 1
 printf %s "$script" > all_reduce.py
 cat > start.sh <<'END'
@@ -65,6 +67,10 @@ wait
 END
 export local_size first most meet
 setsid nohup bash start.sh > /dev/null 2>&1 < /dev/null &
+"""
+
+WAIT = r"""
+dir="$HOME/fleet/preflight-$nonce"; cd "$dir" || exit 1
 for _ in $(seq $((5 * (most + 10)))); do [ -e done ] && break; sleep 0.2; done
 for local in $(seq 0 $((local_size - 1))); do
   echo "== $local $(cat $local.code 2>/dev/null || echo 124)"
@@ -106,13 +112,16 @@ def all_reduce(machines: Machines, plan: Plan, nonce: str) -> dict[int, list[Che
         "WORLD_SIZE": str(len(machines.ranks) * processes),
     }
     exports = "\n".join(f"export {name}={shlex.quote(value)}" for name, value in shared.items())
-    values = f"nonce={nonce}; meet={MEET_S}; most={MOST_S}; local_size={processes}; script={shlex.quote(SCRIPT)}"
+    values = f"nonce={nonce}; meet={MEET_S}; most={MOST_S}; local_size={processes}"
 
     def start(connection: Connection) -> Result:
         first = machines.ranks.index(connection.node.rank) * processes
-        return connection.run(f"{exports}\n{values}; first={first}\n{START}", MOST_S + ASK_S)
+        script = f"{exports}\n{values}; first={first}; script={shlex.quote(SCRIPT)}\n{START}"
+        return connection.run(script, ASK_S).must(connection.node, "starting the all-reduce")
 
     answers = machines.each(start)
+    started = [rank for rank, one in answers.items() if isinstance(one, Result)]
+    answers |= machines.run(f"{values}\n{WAIT}", MOST_S + ASK_S, started)
     whole = bool(master.efa) and len(machines.ranks) > 1 and processes == master.gpus
     floor = floors().get(master.instance_type) if whole else None
     return {rank: [one] for rank, one in judged({rank: read(one) for rank, one in answers.items()}, floor).items()}
@@ -123,7 +132,8 @@ def read(answer: Result | FleetError) -> tuple[Process, ...]:
     if isinstance(answer, FleetError):
         return (Process(255, "", 0.0, answer.what),)
     parts = re.split(r"^== \d+ (\d+)\n", answer.out, flags=re.MULTILINE)
-    return tuple(_process(int(code), text) for code, text in zip(parts[1::2], parts[2::2], strict=True))
+    found = tuple(_process(int(code), text) for code, text in zip(parts[1::2], parts[2::2], strict=True))
+    return found or (_process(answer.exit_code or 255, answer.err),)
 
 
 def judged(nodes: Mapping[int, tuple[Process, ...]], floor: float | None) -> dict[int, Check]:

@@ -122,6 +122,7 @@ def look(machines: Machines, plan: Plan, base: str = "", skip: Collection[str] =
         master_addr=inventory.master.private_address,
         master_port=master_port,
         skew_s={rank: statistics.median(one.skews_s) for rank, one in asked.items()},
+        skipped=tuple(skip),
     )
 
 

@@ -38,7 +38,7 @@ class Ready:
 
     home, base: of each rank, absolute: its home folder, and what `{base}` stands for there.
     master_port: the first free one, reachable from every node; 0 where none was found.
-    skew_s: of each rank, its clock minus this machine's.
+    skew_s: of each rank, its clock minus this machine's. skipped: the checks that were not looked at.
     """
 
     nodes: Mapping[int, Readiness]
@@ -47,6 +47,7 @@ class Ready:
     master_addr: str
     master_port: int
     skew_s: Mapping[int, float]
+    skipped: tuple[str, ...] = ()
 
     @property
     def ok(self) -> bool:
@@ -61,7 +62,8 @@ class Ready:
         spread_ms = (max(self.skew_s.values()) - min(self.skew_s.values())) * 1000 if self.skew_s else 0.0
         said = [f"{well} of {len(self.nodes)} nodes", f"GPUs {sum(gpus)}", f"clock {spread_ms:.0f} ms"]
         said += list(dict.fromkeys(f"all-reduce {check.found}" for check in checks if check.name == "all-reduce"))[:1]
-        return " · ".join([*said, f"master {self.master_addr}:{self.master_port}"])
+        said.append(f"master {self.master_addr}:{self.master_port}")
+        return " · ".join([*said, *([f"skipped: {', '.join(self.skipped)}"] if self.skipped else [])])
 
     def require(self) -> Ready:
         """Itself, or BadInput with a line for each check that failed."""

@@ -49,7 +49,7 @@ def preflight(
     with Machines(fleet.inventory()) as machines:
         ready = look(machines, plan, skip=skip)
     if as_json:
-        options.put_json({"ok": ready.ok, "skipped": skip, **asdict(ready)})
+        options.put_json({"ok": ready.ok, **asdict(ready)})
     else:
         click.echo("\n".join(table(ready)))
     if not ready.ok:

@@ -29,6 +29,8 @@ def test_a_node_that_never_got_as_far_is_named_and_not_those_that_waited_for_it(
     assert found({0: LEFT, 1: ALONE}) == {1: (False, "ModuleNotFoundError: No module named 'torch'")}
     unreachable = read(CloudRefused("no answer in 180 s"))
     assert judged({0: read(Result(0, LEFT, "")), 1: unreachable}, None)[1].found == "no answer in 180 s"
+    gone = read(Result(1, "", "bash: line 1: cd: /home/u/fleet/preflight-ab: No such file or directory\n"))
+    assert "No such file" in judged({0: read(Result(0, LEFT, "")), 1: gone}, None)[1].found
 
 
 def test_ranks_that_all_tried_and_did_not_meet_are_all_named() -> None:

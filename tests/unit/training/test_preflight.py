@@ -86,3 +86,9 @@ def test_everything_that_failed_is_one_error_with_a_line_each() -> None:
         "node-001 (rank 1)  disk: 1 GiB, needed: 10 GiB. Free space.",
     ]
     assert ready.summary == "0 of 2 nodes · GPUs 8 · clock 2 ms · master 10.0.0.4:29500"
+
+
+def test_what_was_left_out_is_said_with_the_rest() -> None:
+    met = Check("all-reduce", True, "0.5 GB/s over 2 ranks", "", "")
+    ready = Ready({0: Readiness(0, "node-000", (met,))}, ("/h",), ("/b",), "10.0.0.4", 29500, {0: 0.0}, ("clock",))
+    assert ready.summary.endswith("all-reduce 0.5 GB/s over 2 ranks · master 10.0.0.4:29500 · skipped: clock")
