@@ -17,7 +17,7 @@ COMMANDS = {
     "attach": ("run:attach", "Go on with a run where it was cut off, from here or another machine."),
     "stop": ("run:stop", "Stop a run's processes on every node; the fleet stays."),
     "recipes": ("recipes:recipes", "List and search the jobs that ship."),
-    "new": ("recipes:new", "Write a job file from a recipe."),
+    "new": ("new:new", "Write a job file from a recipe, or from answers to questions."),
     "check": ("check:check", "Say everything that is wrong with a job, before anything is made."),
     "args": ("check:args", "Show and search the arguments of ms-swift's commands."),
     "plan": ("stages:plan", "Show what a job would run and cost. Creates nothing."),

@@ -1,8 +1,6 @@
-"""fleet recipes, new: jobs to start from."""
+"""fleet recipes: jobs to start from."""
 
 from __future__ import annotations
-
-from pathlib import Path
 
 import click
 
@@ -29,20 +27,3 @@ def recipes(words: tuple[str, ...], as_json: bool) -> None:
     wide = max(len(one.name) for one in found)
     for one in found:
         click.echo(f"{one.name:{wide}}  {one.needs:11}  {one.profile:8}  {one.title}")
-
-
-@click.command()
-@click.argument("recipe")
-@click.option("-o", "--output", type=click.Path(path_type=Path), default=Path("job.yaml"), show_default=True)
-@click.option("--set", "changes", multiple=True, metavar="KEY=VALUE", help="args.model=owner/name; as often as needed.")
-@options.json
-def new(recipe: str, output: Path, changes: tuple[str, ...], as_json: bool) -> None:
-    """Write a job file from RECIPE (`fleet recipes` lists them). Overwrites nothing."""
-    from training.recipe import named, write
-
-    files = write(named(recipe), output, changes)
-    after = f"fleet check {output}"
-    if as_json:
-        options.put_json({"recipe": recipe, "files": [str(one) for one in files], "next": after})
-        return
-    click.echo(f"{' and '.join(str(one) for one in files)} written. Next: {after}")

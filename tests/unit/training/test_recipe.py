@@ -12,7 +12,8 @@ from click.testing import CliRunner
 from infra.errors import BadInput
 from training import estimated
 from training.checked import check_file
-from training.cli.recipes import new, recipes
+from training.cli.new import new
+from training.cli.recipes import recipes
 from training.findings import Finding
 from training.fit import TRAINING, sized
 from training.job import load_job
