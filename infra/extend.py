@@ -1,4 +1,6 @@
-"""Moves the ends that AWS holds: the schedule's time, and the lifetime that each node's tag tells a sweep of."""
+"""Moves the ends that AWS holds: the schedule's time, the reservation's, and the lifetime that each node's tag tells a
+sweep of.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +10,7 @@ from datetime import datetime, timedelta
 
 from infra.bought import BLOCK_ENDS_EARLY, read_bought
 from infra.cloud import Cloud, translated
-from infra.guardrails import at, schedule_name
+from infra.guardrails import STACK_TAG, at, schedule_name
 from infra.nodes import LIFETIME_TAG
 from infra.settings import show_duration
 from infra.sweep import live
@@ -33,6 +35,23 @@ def move_schedule(cloud: Cloud, stack: str, to: datetime) -> None:
             return
         kept = {key: value for key, value in found.items() if key not in _TOLD_ONLY}
         scheduler.update_schedule(**{**kept, "ScheduleExpression": at(to)})
+
+
+def reserved_until(cloud: Cloud, stack: str) -> dict[str, datetime]:
+    """The stack's own reservations, by id, and when each ends."""
+    asked = [{"Name": f"tag:{STACK_TAG}", "Values": [stack]}, {"Name": "state", "Values": ["active"]}]
+    with translated():
+        found = cloud.client("ec2").describe_capacity_reservations(Filters=asked)["CapacityReservations"]
+    return {one["CapacityReservationId"]: one["EndDate"] for one in found if one.get("EndDate")}
+
+
+def move_reservations(cloud: Cloud, until: Mapping[str, datetime]) -> None:
+    """One that ended under nodes that run would be made anew by the next `up`, empty, and billed beside them."""
+    with translated():
+        for one, end in until.items():
+            cloud.client("ec2").modify_capacity_reservation(
+                CapacityReservationId=one, EndDateType="limited", EndDate=end
+            )
 
 
 def tag_lifetimes(cloud: Cloud, stack: str, lifetimes: Mapping[str, timedelta]) -> None:

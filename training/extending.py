@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 
 from infra.ends import End
 from infra.errors import BadInput, CloudRefused, FleetError
-from infra.extend import block_end, move_schedule, tag_lifetimes
+from infra.extend import block_end, move_reservations, move_schedule, reserved_until, tag_lifetimes
 from training import ends
 from training.lease import leases, move
 from training.remote import Machines
@@ -41,7 +41,7 @@ class Step:
 
 
 def extend(fleet: StackFleet, by: timedelta, say: Say = quiet) -> Extension:
-    """Moves the leases, the tags and the schedule by so much.
+    """Moves the leases, the tags, the reservation and the schedule by so much.
 
     Raises BadInput for what would be too long or too dear, CloudRefused where an end isn't armed to begin with, or
     could not be moved; then all are where they were, or the error names what isn't.
@@ -72,6 +72,7 @@ def extend(fleet: StackFleet, by: timedelta, say: Say = quiet) -> Extension:
             )
         there = {rank: (deadline, deadline + by) for rank, deadline in held.items()}
         back = {rank: (new, old) for rank, (old, new) in there.items()}
+        reserved = reserved_until(cloud, fleet.name)
         lifetimes = {node.id: node.lifetime for node in nodes.values() if node.lifetime}
         _all_or_none(
             (
@@ -84,6 +85,11 @@ def extend(fleet: StackFleet, by: timedelta, say: Say = quiet) -> Extension:
                     "tags",
                     lambda: tag_lifetimes(cloud, fleet.name, {one: life + by for one, life in lifetimes.items()}),
                     lambda: tag_lifetimes(cloud, fleet.name, lifetimes),
+                ),
+                Step(
+                    "reservation",
+                    lambda: move_reservations(cloud, {one: end + by for one, end in reserved.items()}),
+                    lambda: move_reservations(cloud, reserved),
                 ),
                 Step(
                     "AWS schedule",

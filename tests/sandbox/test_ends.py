@@ -10,6 +10,7 @@ import pytest
 from project import Project, eventually, project_in
 
 from infra import orphans, sweep
+from infra.extend import reserved_until
 
 KEYS = {
     "idle": {"nodes": "2", "idleMinutes": "30", "sharedFiles": "false"},
@@ -84,7 +85,7 @@ def test_what_cannot_be_extended_moves_nothing(whole: Project) -> None:
 
 
 def test_extend_moves_every_end_and_no_later_up_moves_one_back(whole: Project) -> None:
-    before = times(whole, "leased")
+    before, reserved = times(whole, "leased"), reserved_until(whole.cloud("leased"), "leased")
     done = whole.fleet("extend", "-s", "leased", "30m", "--json").ok().events[-1]
     after = times(whole, "leased")
     assert after["tags"] == "2:30:00" and before["tags"] == "2:00:00"
@@ -92,6 +93,8 @@ def test_extend_moves_every_end_and_no_later_up_moves_one_back(whole: Project) -
         assert datetime.fromisoformat(after[name]) - datetime.fromisoformat(before[name]) == timedelta(minutes=30)
     assert (done["old"], done["new"]) == (before["lease"], after["lease"])
     assert done["usd_at_most"] > 0
+    later = reserved_until(whole.cloud("leased"), "leased")
+    assert later == {one: end + timedelta(minutes=30) for one, end in reserved.items()} and len(later) == 1
     # the schedule is written anew for one node less, with the time that it has
     change = network(whole, 2) | KEYS["leased"] | {"nodes": "1"}
     whole.stack("leased", change={f"swift-fleet:{key}": value for key, value in change.items()})
