@@ -17,6 +17,30 @@ from infra import engine
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+#: What trains: torchrun listens on all addresses, so that two of them at once would want one port.
+TRAINING = {
+    "test_lifecycle.py",
+    "test_loopback.py",
+    "test_own_hosts.py",
+    "test_interrupted.py",
+    "test_stages.py",
+    "test_bad_input.py",
+    "test_arguments.py",
+    "test_data.py",
+    "test_own_code.py",
+}
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Where several workers share the tests a file stays with one of them, and what trains is all one file: it takes
+    longest, so it begins first."""
+    trains = {item: item.path.name in TRAINING and "unit" not in item.path.parts for item in items}
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group("training" if trains[item] else str(item.path)))
+    items.sort(key=lambda item: (not trains[item], "unit" in item.path.parts))
+
+
 @pytest.fixture(scope="session")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with model/ and docstrings.jsonl, as scripts/demo has them."""

@@ -32,7 +32,8 @@ from infra.settings import load_stack
 REPO = Path(__file__).resolve().parents[1]
 FLEET = REPO / ".venv" / "bin" / "fleet"
 #: Another process's tests, at the same time, most likely begin elsewhere.
-NETWORKS = (79 + (os.getpid() + number) % 21 for number in itertools.count())
+WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+NETWORKS = (79 + (os.getpid() // 2 * 2 + 2 * number + WORKER % 2) % 20 for number in itertools.count())
 _FOREIGN = ("AWS_", "PULUMI_", "FLEET_", "COV_")
 
 
