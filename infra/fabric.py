@@ -2,7 +2,7 @@
 
 p5 and p6-b200 have EFA on every card, p6-b300's first card has none. The layout is the one that AWS's own templates
 use (awsome-distributed-ai, AWS PCS, 2026-07; the User Guide's newer text puts every EFA on device 0): see
-docs/unverified.md.
+docs/aws-unverified.md.
 """
 
 from __future__ import annotations

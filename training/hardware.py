@@ -1,7 +1,7 @@
 """What a node's hardware says of itself: nvidia-smi, the kernel's log, EFA's devices and libfabric. Reading is pure.
 
 Formats: `nvidia-smi --help-query-gpu`; NVIDIA's Xid documents (docs.nvidia.com/deploy/xid-errors) for the kernel's line
-and the codes; fi_info(1) of libfabric. What no machine here could show is in docs/unverified.md.
+and the codes; fi_info(1) of libfabric. What no machine here could show is in docs/aws-unverified.md.
 """
 
 from __future__ import annotations
