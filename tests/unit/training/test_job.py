@@ -8,8 +8,6 @@ from pydantic import ValidationError
 from infra.errors import BadInput
 from training.job import DISTRIBUTED, MEGATRON_COMMANDS, RANK_VARIABLES, SWIFT_COMMANDS, Job, load_job
 
-RECIPES = sorted((Path(__file__).parents[3] / "training/recipes").glob("*.yaml"))
-
 
 def refusal(folder: Path, text: str) -> str:
     file = folder / "job.yaml"
@@ -76,9 +74,3 @@ def test_every_command_of_swift_is_taken(command: str) -> None:
 @pytest.mark.parametrize("command", MEGATRON_COMMANDS)
 def test_every_command_of_megatron_is_distributed(command: str) -> None:
     assert Job(trainer="megatron", command=command).distributed
-
-
-@pytest.mark.parametrize("file", RECIPES, ids=lambda file: file.stem)
-def test_each_recipe_is_a_job(file: Path) -> None:
-    job, _ = load_job(file)
-    assert job.args["model"] and job.args["dataset"]
