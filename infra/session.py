@@ -61,16 +61,19 @@ class Session:
         """`act` on the stack, which is made if there is none; once more where a dead engine had locked it."""
         from pulumi.automation import errors
 
+        def done() -> T:
+            return act(self._open())
+
         try:
             with engine.ends_in_order():
-                return act(self._open())
+                return _whole(done)
         except errors.ConcurrentUpdateError as error:
             self._unlock(str(error))
         except errors.CommandError as error:
             raise translated(error, self.name) from error
         try:
             with engine.ends_in_order():
-                return act(self._open())
+                return _whole(done)
         except errors.CommandError as error:
             raise translated(error, self.name) from error
 
@@ -79,7 +82,7 @@ class Session:
         from pulumi.automation import errors
 
         try:
-            self._open(create=False)
+            _whole(lambda: self._open(create=False))
         except errors.StackNotFoundError:
             return False
         except errors.CommandError as error:
@@ -135,6 +138,17 @@ class Session:
             )
         if self._opened:
             self._opened.cancel()
+
+
+def _whole(read: Callable[[], T]) -> T:
+    """A state in a folder is cut off for a moment while an engine on its way out writes it: read once more then."""
+    patient = tenacity.Retrying(
+        retry=tenacity.retry_if_exception(lambda error: "failed to load checkpoint: EOF" in str(error)),
+        wait=tenacity.wait_fixed(0.5),
+        stop=tenacity.stop_after_delay(15),
+        reraise=True,
+    )
+    return patient(read)
 
 
 def events(on_change: OnChange) -> Callable[[automation.EngineEvent], None]:

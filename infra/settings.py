@@ -270,6 +270,20 @@ def known_stacks(root: Path) -> list[str]:
     return sorted(p.name.split(".")[1] for p in (root / "stacks").glob("Pulumi.*.yaml"))
 
 
+def write_nodes(root: Path, stack: str, nodes: int) -> None:
+    """The stack file with another number of nodes, and nothing else changed."""
+    file = stack_file(root, stack)
+    _, lines = read_yaml(file)
+    text = file.read_text(encoding="utf-8").splitlines(keepends=True)
+    if at := lines.get(f"config.{PREFIX}nodes"):
+        text[at - 1] = re.sub(r"(nodes:\s*)[^\s#]+", rf'\g<1>"{nodes}"', text[at - 1])
+    else:
+        at = lines[f"config.{PREFIX}instanceType"]
+        indent = text[at - 1][: len(text[at - 1]) - len(text[at - 1].lstrip())]
+        text.insert(at - 1, f'{indent}{PREFIX}nodes: "{nodes}"\n')
+    file.write_text("".join(text), encoding="utf-8")
+
+
 def load_stack(root: Path, stack: str) -> tuple[StackConfig, dict[str, Any]]:
     """A stack's fleet, and the rest of its file's configuration (`aws:region`, ...), by full key."""
     file = stack_file(root, stack)

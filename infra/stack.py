@@ -134,6 +134,13 @@ class FleetStack:
             on_change(Change("repair", "ec2:Instance", f"node-{rank:03d}", "started", said))
         return made
 
+    def shrink(self, on_change: OnChange = ignore) -> None:
+        """Fences the ranks beyond the stack file's number of nodes, so that no reservation is cut under a node."""
+        up = self.outputs()
+        for node in up.nodes[self.config.nodes :] if up else ():
+            on_change(Change("terminate", "ec2:Instance", f"node-{node.rank:03d} {node.id}", "started"))
+            sweep.fence(self.cloud, node.id)
+
     def _missed(self, attempt: Attempt, on_change: OnChange) -> None:
         self.walk.append(attempt)
         on_change(Change("try", "infra:Place", str(attempt.place), "failed", attempt.why or attempt.code))

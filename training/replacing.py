@@ -1,21 +1,47 @@
-"""Another machine for one rank: only where nothing trains, for the others would wait for it until they time out."""
+"""Another machine for one rank, or another number of ranks: only where nothing trains, for a gang can't go on without
+each of its members.
+"""
 
 from __future__ import annotations
 
 from infra.errors import BadInput
-from training.inventory import Node
+from infra.settings import write_nodes
+from training.inventory import Inventory, Node
 from training.launch import active_runs
 from training.remote import Machines
 from training.stack_fleet import Say, StackFleet, quiet
 
 
 def replace(fleet: StackFleet, rank: int, say: Say = quiet) -> Node:
-    """The rank's new machine. BadInput, and nothing done, where a run is on the fleet; a node that does not answer
-    may be the bad one, and hinders nothing.
+    """The rank's new machine. BadInput, and nothing done, where a run is on the fleet."""
+    refuse_busy(fleet)
+    return fleet.replace(rank, say).nodes[rank]
+
+
+def resize(fleet: StackFleet, nodes: int, say: Say = quiet) -> Inventory:
+    """The fleet with so many nodes, in its stack file too; the lower ranks stay as they are.
+
+    BadInput, and nothing done, where a run is on the fleet or it isn't up. Where AWS has no room for more, the file
+    says what it said before, and the nodes that were there stay.
     """
+    refuse_busy(fleet)
+    before = fleet.config.nodes
+    write_nodes(fleet.root, fleet.name, nodes)
+    wanted = StackFleet(fleet.root, fleet.name, fleet.key)
+    try:
+        wanted.config  # noqa: B018  (a number that no stack may have is refused before anything is done)
+        wanted.shrink(say)
+        return wanted.up(say)
+    except BaseException:
+        if nodes > before or len(fleet.live()) == before:
+            write_nodes(fleet.root, fleet.name, before)
+        raise
+
+
+def refuse_busy(fleet: StackFleet) -> None:
+    """A node that does not answer may be the bad one, and hinders nothing."""
     with Machines(fleet.inventory()) as machines:
         busy, _ = active_runs(machines)
     if busy:
         do = f"Stop it first: fleet stop {busy[0]} -s {fleet.name}"
         raise BadInput(f"{fleet.name} is busy with {', '.join(busy)}", do=do)
-    return fleet.replace(rank, say).nodes[rank]

@@ -155,6 +155,9 @@ class StackFleet:
         _ = self.hourly_cost
         return self._inventory(outputs, say)
 
+    def shrink(self, say: Say = quiet) -> None:
+        self.stack.shrink(_Counter(say).on_change)
+
     def replace(self, rank: int, say: Say = quiet) -> Inventory:
         """Another machine for a rank, whatever it does (`training/replacing.py` looks first)."""
         return self._inventory(self.stack.replace(rank, _Counter(say).on_change), say)

@@ -120,7 +120,9 @@ def environment(state_dir: Path) -> dict[str, str]:
         # No secret: the sandbox holds none. Constant, so that the salt in the stack file fits in every clone.
         passphrase.write_text("sandbox")
     return {
-        "PULUMI_BACKEND_URL": f"file://{state_dir}/pulumi",
+        # Without a file of attributes beside each: an engine killed while it writes one would leave it empty, and the
+        # state unreadable.
+        "PULUMI_BACKEND_URL": f"file://{state_dir}/pulumi?metadata=skip",
         "PULUMI_HOME": str(state_dir / "pulumi-home"),
         "PULUMI_CONFIG_PASSPHRASE_FILE": str(passphrase),
         # It wins over the file: the operator's own one, for other stacks, must not be tried on this cloud's.

@@ -60,6 +60,20 @@ def test_a_dead_node_is_replaced_under_its_rank_and_the_others_stay(project: Pro
     assert {end["state"] for end in project.fleet("status", "-s", "sandbox", "--json").ok().json["ends"]} <= {"armed"}
     refused = project.fleet("replace", "7", "-s", "sandbox", "--yes")
     assert refused.code == 2 and "there is no rank 7" in refused.err
+
+
+def test_a_fleet_is_resized_and_the_lower_ranks_stay(project: Project) -> None:
+    before = nodes(project)
+    project.fleet("resize", "3", "-s", "sandbox", "--yes").ok()
+    assert [node["id"] for node in nodes(project)][:2] == [node["id"] for node in before]
+    reserved = project.cloud().client("ec2").describe_capacity_reservations()["CapacityReservations"]
+    assert [one["TotalInstanceCount"] for one in reserved if one["State"] == "active"] == [3]
+    project.fleet("sandbox", "fault", "fail", "ModifyCapacityReservation", "InsufficientInstanceCapacity").ok()
+    refused = project.fleet("resize", "5", "-s", "sandbox", "--yes")
+    project.fleet("sandbox", "fault", "clear").ok()
+    assert refused.code == 4 and 'nodes: "3"' in (project.root / "stacks" / "Pulumi.sandbox.yaml").read_text()
+    project.fleet("resize", "1", "-s", "sandbox", "--yes").ok()
+    assert [node["id"] for node in nodes(project)] == [before[0]["id"]]
     project.fleet("down", "-s", "sandbox").ok()
     assert project.left() == []
 

@@ -39,6 +39,7 @@ COMMANDS = {
     "receipt": ("stages:receipt", "What a run was to cost and did, and where its results are."),
     "ssh": ("nodes:ssh", "Open a shell on a node, or run a command there."),
     "replace": ("nodes:replace", "Give a rank another machine: the old one is fenced first."),
+    "resize": ("nodes:resize", "Give a fleet that is up another number of nodes."),
     "runs": ("runs:runs", "List the runs that this clone knows."),
     "hosts": ("hosts:hosts", "Use machines that you already have."),
     "sandbox": ("sandbox:sandbox", "The embedded cloud: no AWS account, no bill."),

@@ -1,4 +1,4 @@
-"""fleet nodes, ssh, replace: a fleet's machines one by one."""
+"""fleet nodes, ssh, replace, resize: a fleet's machines one by one."""
 
 from __future__ import annotations
 
@@ -86,3 +86,29 @@ def replace(rank: int, stack: str | None, key: Path | None, yes: bool, as_json: 
         options.put_json(asdict(node))
     else:
         click.echo(f"rank {rank} is {node.user}@{node.address}:{node.port}; fleet launch JOB -s {fleet.name}")
+
+
+@click.command()
+@click.argument("nodes", type=click.IntRange(1, 256))
+@options.stack
+@options.key
+@options.yes
+@options.json
+def resize(nodes: int, stack: str | None, key: Path | None, yes: bool, as_json: bool) -> None:
+    """Give a fleet that is up NODES nodes, in its stack file too. Refused while a run is on it."""
+    from training.cli.run import interruptible
+    from training.replacing import resize as to
+    from training.screen import one_stage
+    from training.stack_fleet import StackFleet
+
+    fleet = StackFleet(options.project_root(), options.needed_stack(stack), key)
+    offer = fleet.offer()
+    if not yes:
+        each = "" if offer.usd_per_hour is None else f", ${offer.usd_per_hour / offer.nodes:.2f} an hour each"
+        click.confirm(f"{offer.nodes} -> {nodes} nodes{each}?", abort=True, err=as_json)
+    with interruptible(fleet), one_stage("resize", as_json=as_json) as say:
+        inventory = to(fleet, nodes, say)
+    if as_json:
+        options.put_json({"stack": fleet.name, "nodes": [node.address for node in inventory.nodes]})
+    else:
+        click.echo(f"{len(inventory.nodes)} nodes up; fleet launch JOB -s {fleet.name}")

@@ -10,7 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from infra.errors import BadInput
-from infra.settings import StackConfig, from_pulumi, known_stacks, load_stack, parse_duration, show_duration
+from infra.settings import (
+    StackConfig,
+    from_pulumi,
+    known_stacks,
+    load_stack,
+    parse_duration,
+    show_duration,
+    write_nodes,
+)
 
 ROOT = Path(__file__).parents[3]
 
@@ -251,3 +259,24 @@ def test_ssh_from_anywhere_must_be_asked_for_by_name(tmp_path: Path) -> None:
 )
 def test_efa_is_used_where_it_is_of_use(keys: dict[str, Any], wants: bool) -> None:
     assert StackConfig.model_validate(keys).wants_efa is wants
+
+
+@pytest.mark.parametrize(
+    ("lines", "written"),
+    [
+        (('nodes: "2" # for now', "instanceType: g6.xlarge"), '  swift-fleet:nodes: "5" # for now\n'),
+        (("instanceType: g6.xlarge", "nodes: 2"), '  swift-fleet:nodes: "5"\n'),
+        (
+            ("instanceType: g6.xlarge # small",),
+            '  swift-fleet:nodes: "5"\n  swift-fleet:instanceType: g6.xlarge # small\n',
+        ),
+    ],
+)
+def test_another_number_of_nodes_changes_that_line_alone(tmp_path: Path, lines: tuple[str, ...], written: str) -> None:
+    project(tmp_path, *lines)
+    file = tmp_path / "stacks" / "Pulumi.dev.yaml"
+    before = [line for line in file.read_text().splitlines() if "nodes" not in line]
+    write_nodes(tmp_path, "dev", 5)
+    assert written in file.read_text()
+    assert [line for line in file.read_text().splitlines() if "nodes" not in line] == before
+    assert load_stack(tmp_path, "dev")[0].nodes == 5

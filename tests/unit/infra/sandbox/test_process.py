@@ -54,7 +54,7 @@ def test_pulumi_gets_a_backend_and_a_passphrase_of_its_own(tmp_path: Path) -> No
     env = process.environment(tmp_path)
     passphrase = Path(env["PULUMI_CONFIG_PASSPHRASE_FILE"])
     assert stat.S_IMODE(passphrase.stat().st_mode) == 0o600
-    assert env["PULUMI_BACKEND_URL"] == f"file://{tmp_path}/pulumi"
+    assert env["PULUMI_BACKEND_URL"] == f"file://{tmp_path}/pulumi?metadata=skip"
     assert env["PATH"].endswith(os.environ["PATH"])
     assert process.environment(tmp_path) == env
 
