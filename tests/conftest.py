@@ -7,9 +7,11 @@ import signal
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from project import REPO, Life, Local, Project, eventually, project_in
+from xdist.scheduler import LoadScopeScheduling
 
 from infra import engine
 
@@ -28,17 +30,29 @@ TRAINING = {
     "test_arguments.py",
     "test_data.py",
     "test_own_code.py",
+    "test_recipes.py",
 }
 
 
-@pytest.hookimpl(tryfirst=True)
+def trains(nodeid: str) -> bool:
+    file = Path(nodeid.split("::")[0])
+    return file.name in TRAINING and "unit" not in file.parts
+
+
+class ByFile(LoadScopeScheduling):
+    """A file stays with one worker, for the machines that its tests share; what trains is all one file."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return "training" if trains(nodeid) else nodeid.split("::")[0]
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFile:
+    return ByFile(config, log)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Where several workers share the tests a file stays with one of them, and what trains is all one file: it takes
-    longest, so it begins first."""
-    trains = {item: item.path.name in TRAINING and "unit" not in item.path.parts for item in items}
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group("training" if trains[item] else str(item.path)))
-    items.sort(key=lambda item: (not trains[item], "unit" in item.path.parts))
+    """What takes longest begins first."""
+    items.sort(key=lambda item: (not trains(item.nodeid), "unit" in item.path.parts))
 
 
 @pytest.fixture(scope="session")
