@@ -83,6 +83,14 @@ def run_folder(root: Path, run_id: str) -> Path:
     return root / "runs" / run_id
 
 
+def stages_done(record: Record, request: Request) -> set[str]:
+    """Raises BadInput where the last of them is done: there is nothing to go on with."""
+    done = {e.stage for e in record.events(request.run_id) if isinstance(e, Stage) and e.state == "done"}
+    if "receipt" in done:
+        raise BadInput(f"{request.run_id} is finished", do=f"fleet receipt {request.run_id}")
+    return done
+
+
 def carry_out(line: Line, plan: Plan | None, fleet: Fleet) -> Receipt:
     """The whole line for one request, from where it had come to; with no plan (another clone's run) as the nodes say.
 
@@ -90,9 +98,7 @@ def carry_out(line: Line, plan: Plan | None, fleet: Fleet) -> Receipt:
     left up, its price said. Raises Interrupted likewise.
     """
     request = line.request
-    done = {e.stage for e in line.record.events(request.run_id) if isinstance(e, Stage) and e.state == "done"}
-    if "receipt" in done:
-        raise BadInput(f"{request.run_id} is finished", do=f"fleet receipt {request.run_id}")
+    done = stages_done(line.record, request)
     if line.record.state_of(request.run_id) == "refused":
         raise BadInput(f"{request.run_id} was refused and never began", do=f"fleet run {request.job_file} anew.")
     try:

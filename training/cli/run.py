@@ -81,6 +81,7 @@ def attach(
     """
     from training.cli.stages import made_plan
     from training.fleets import fleet_of
+    from training.lifecycle import stages_done
     from training.record import Record, Request
     from training.run import now
 
@@ -106,6 +107,7 @@ def attach(
             if named
             else (fleet_of(root, request.source, request.fleet, key))
         )
+        stages_done(record, request)  # before a plan is made, for that asks a cloud for its prices
     makes_it = not request.fleet_was_up
     plan = made_plan(Path(request.job_file), fleet, makes_it=makes_it) if request.job_file else None
     _carry_out(root, request, record, plan, fleet, as_json)
