@@ -7,6 +7,7 @@ import shlex
 
 from infra.errors import FleetError
 from training.checks import MASTER_PORT, check
+from training.onnode import LISTEN
 from training.plan import MASTER_PORTS
 from training.readiness import Check
 from training.remote import Machines, Result, quoted
@@ -59,14 +60,6 @@ while guests and time.time() < end:
         guest.close(); guests -= 1
 """
 
-LISTEN = r"""
-python="$HOME/swift-env/bin/python"; [ -x "$python" ] || python=python3
-said=$(mktemp)
-setsid "$python" -I -c "$listener" "$nonce" "$first" "$last" "$guests" 60 > "$said" 2>&1 < /dev/null &
-for _ in $(seq 200); do [ -s "$said" ] && break; sleep 0.05; done
-cat "$said"; rm -f "$said"
-"""
-
 
 def meet(machines: Machines, address: str, nonce: str) -> tuple[int, dict[int, list[Check]]]:
     """The port where every node reached node 0 (0 if none is free), and each node's check."""
@@ -101,8 +94,8 @@ def same_folder(machines: Machines, shared_path: str, nonce: str) -> dict[int, l
 
 
 def _listen(machines: Machines, nonce: str) -> tuple[int, int, str]:
-    ports = f"first={MASTER_PORTS.start}; last={MASTER_PORTS.stop - 1}; guests={len(machines.ranks)}"
-    script = f"listener={shlex.quote(LISTENER)}; nonce={nonce}; {ports}\n{LISTEN}"
+    asked = f"asked=({nonce} {MASTER_PORTS.start} {MASTER_PORTS.stop - 1} {len(machines.ranks)} 60)"
+    script = f"listener={shlex.quote(LISTENER)}; {asked}\n{LISTEN}"
     first = machines.ranks[0]
     result = machines.run(script, ASK_S, [first])[first]
     said = _text(result)

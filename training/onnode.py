@@ -93,6 +93,18 @@ for pid in "$HOME"/fleet/runs/*/rank-*/pid; do
 done
 """
 
+#: The environment's own Python, or the system's where there is none yet.
+PYTHON = 'python="$HOME/swift-env/bin/python"; [ -x "$python" ] || python=python3'
+
+#: Starts `listener`, Python text, with the arguments `asked`, and gives its first line; it lives on by itself.
+LISTEN = rf"""
+{PYTHON}
+said=$(mktemp)
+setsid "$python" -I -c "$listener" "${{asked[@]}}" > "$said" 2>&1 < /dev/null &
+for _ in $(seq 200); do [ -s "$said" ] && break; sleep 0.05; done
+cat "$said"; rm -f "$said"
+"""
+
 
 def rank_dir(run_id: str, rank: int) -> str:
     return f"~/fleet/runs/{run_id}/rank-{rank}"

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from infra.errors import FleetError
 from training.checks import check
+from training.onnode import LISTEN, PYTHON
 from training.readiness import Check
 from training.remote import Connection, Machines, Result
 
@@ -52,22 +53,14 @@ with concurrent.futures.ThreadPoolExecutor(64) as pool:
         print(rank, said)
 """
 
-PYTHON = 'python="$HOME/swift-env/bin/python"; [ -x "$python" ] || python=python3'
-LISTEN = r"""
-said=$(mktemp)
-setsid "$python" -I -c "$listener" "$nonce" "$guests" "$most" > "$said" 2>&1 < /dev/null &
-for _ in $(seq 200); do [ -s "$said" ] && break; sleep 0.05; done
-cat "$said"; rm -f "$said"
-"""
-
 
 def all_pairs(machines: Machines, nonce: str) -> dict[int, list[Check]]:
     """Each node's check: every node listens, then every node calls all the others, all at once."""
     ranks = machines.ranks
     if len(ranks) < 2:
         return {}
-    values = f"nonce={nonce}; guests={len(ranks) - 1}; most={LISTEN_S}; listener={shlex.quote(LISTENER)}"
-    listening = machines.run(f"{PYTHON}; {values}\n{LISTEN}", ASK_S)
+    values = f"listener={shlex.quote(LISTENER)}; asked=({nonce} {len(ranks) - 1} {LISTEN_S})"
+    listening = machines.run(f"{values}\n{LISTEN}", ASK_S)
     ports = {rank: _port(answer) for rank, answer in listening.items()}
     peers = {rank: f"{rank},{machines.node(rank).private_address},{port}" for rank, port in ports.items() if port}
 
