@@ -12,10 +12,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 from infra import prices
+from infra.cost import HOURS_A_MONTH
 from infra.prices import Good
 from infra.tags import KEPT_TAG, STACK_TAG
 
-HOURS_A_MONTH = 730
 GIB = 1 << 30
 Row = Mapping[str, Any]
 

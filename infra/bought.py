@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from infra.cloud import Cloud, translated
-from infra.errors import BadInput, CloudRefused
+from infra.cloud import Cloud, named_by
+from infra.errors import BadInput
 from infra.place import Place
 from infra.settings import StackConfig
 
@@ -30,13 +30,8 @@ class Bought:
 
 def read_bought(cloud: Cloud, reservation_id: str) -> Bought:
     """Raises BadInput where there is none of this id, CloudRefused where AWS can't be asked."""
-    try:
-        with translated():
-            found = cloud.client("ec2").describe_capacity_reservations(CapacityReservationIds=[reservation_id])
-    except CloudRefused as error:
-        if "NotFound" in error.what:
-            raise _unusable(reservation_id, f"does not exist in {cloud.region}") from error
-        raise
+    with named_by(cloud, "capacityReservationId", reservation_id):
+        found = cloud.client("ec2").describe_capacity_reservations(CapacityReservationIds=[reservation_id])
     return parse(found["CapacityReservations"][0])
 
 

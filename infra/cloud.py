@@ -57,6 +57,12 @@ class Cloud:
         """The same account in another region."""
         return replace(self, region=region, patience=patience, _session=self.session, _clients={})
 
+    def regions(self) -> list[str]:
+        """Those that are enabled in the account. Raises CloudRefused where it can't be asked."""
+        with translated():
+            answer = self.client("ec2").describe_regions()
+        return sorted(one["RegionName"] for one in answer["Regions"])
+
     def client(self, service: str) -> Any:
         if service not in self._clients:
             from botocore.config import Config
@@ -82,6 +88,19 @@ class Cloud:
         with translated():
             said = self.client("sts").get_caller_identity()["ResponseMetadata"]["HTTPHeaders"]
         return parsedate_to_datetime(said["date"]).astimezone(UTC)
+
+
+@contextmanager
+def named_by(cloud: Cloud, key: str, identity: str) -> Iterator[None]:
+    """As `translated`, and BadInput where AWS knows nothing of the id that a stack file's key gives."""
+    try:
+        with translated():
+            yield
+    except CloudRefused as error:
+        if "NotFound" not in error.what:
+            raise
+        do = f"Check swift-fleet:{key}."
+        raise BadInput(f"does not exist in {cloud.region}", where=identity, do=do) from error
 
 
 def cloud_of(config: Mapping[str, Any], source: str) -> Cloud:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from infra.cloud import Cloud, translated
+from infra.cloud import Cloud, named_by, translated
 from infra.errors import BadInput, CloudRefused
 from infra.settings import PREFIX, StackConfig
 from infra.tags import KEPT_TAG, STACK_TAG
@@ -90,14 +90,8 @@ def _tags(one: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _by_id(cloud: Cloud, identity: str) -> Mapping[str, Any]:
-    try:
-        with translated():
-            return dict(cloud.client("efs").describe_file_systems(FileSystemId=identity)["FileSystems"][0])
-    except CloudRefused as error:
-        if "NotFound" in error.what:
-            do = f"Check {PREFIX}fileSystemId."
-            raise BadInput(f"does not exist in {cloud.region}", where=identity, do=do) from error
-        raise
+    with named_by(cloud, "fileSystemId", identity):
+        return dict(cloud.client("efs").describe_file_systems(FileSystemId=identity)["FileSystems"][0])
 
 
 def _is_free(found: Mapping[str, Any], stack: str) -> None:

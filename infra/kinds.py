@@ -106,11 +106,15 @@ def _instances(cloud: Cloud, stack: str | None) -> Iterator[Thing]:
         yield Thing("instance", node.id, f"{node.state} {node.instance_type}", node.stack)
 
 
-def _end_instances(cloud: Cloud, things: list[Thing]) -> None:
-    ids = [thing.id for thing in things]
+def end_nodes(cloud: Cloud, ids: list[str]) -> None:
+    """Terminates machines, and waits until AWS says that they are."""
     cloud.client("ec2").terminate_instances(InstanceIds=ids)
     waiter = cloud.client("ec2").get_waiter("instance_terminated")
     waiter.wait(InstanceIds=ids, WaiterConfig={"Delay": 2, "MaxAttempts": 300})
+
+
+def _end_instances(cloud: Cloud, things: list[Thing]) -> None:
+    end_nodes(cloud, [thing.id for thing in things])
 
 
 def _reservations(cloud: Cloud, stack: str | None) -> Iterator[Thing]:

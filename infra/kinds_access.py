@@ -19,14 +19,20 @@ def _end_keys(cloud: Cloud, things: list[Thing]) -> None:
         cloud.client("ec2").delete_key_pair(KeyName=thing.id)
 
 
-def _profiles(cloud: Cloud, stack: str | None) -> Iterator[Thing]:
+def _of_iam(cloud: Cloud, stack: str | None, call: str, kind: str, named: str, tags: str) -> Iterator[Thing]:
+    """IAM lists by no tag: what bears a fleet's name is asked for its own."""
     iam = cloud.client("iam")
-    for one in pages(cloud, "iam", "list_instance_profiles", "InstanceProfiles"):
-        name = one["InstanceProfileName"]
+    for one in pages(cloud, "iam", call, f"{named.removesuffix('Name')}s"):
+        name = one[named]
         if name.startswith(f"{fleet_name(stack)}-" if stack else fleet_name("")):
-            whose = stack_of(iam.list_instance_profile_tags(InstanceProfileName=name)["Tags"])
+            whose = stack_of(getattr(iam, tags)(**{named: name})["Tags"])
             if whose and stack in (None, whose):
-                yield Thing("instance profile", name, stack=whose)
+                yield Thing(kind, name, stack=whose)
+
+
+def _profiles(cloud: Cloud, stack: str | None) -> Iterator[Thing]:
+    ask = ("list_instance_profiles", "instance profile", "InstanceProfileName", "list_instance_profile_tags")
+    return _of_iam(cloud, stack, *ask)
 
 
 def _end_profiles(cloud: Cloud, things: list[Thing]) -> None:
@@ -38,13 +44,7 @@ def _end_profiles(cloud: Cloud, things: list[Thing]) -> None:
 
 
 def _roles(cloud: Cloud, stack: str | None) -> Iterator[Thing]:
-    iam = cloud.client("iam")
-    for one in pages(cloud, "iam", "list_roles", "Roles"):
-        name = one["RoleName"]
-        if name.startswith(f"{fleet_name(stack)}-" if stack else fleet_name("")):
-            whose = stack_of(iam.list_role_tags(RoleName=name)["Tags"])
-            if whose and stack in (None, whose):
-                yield Thing("role", name, stack=whose)
+    return _of_iam(cloud, stack, "list_roles", "role", "RoleName", "list_role_tags")
 
 
 def _end_roles(cloud: Cloud, things: list[Thing]) -> None:

@@ -60,13 +60,6 @@ def look(cloud: Cloud, regions: Sequence[str]) -> Ledger:
     return Ledger(tuple(bills), tuple(unasked), tuple(regions), dated.source, dated.as_of, note)
 
 
-def regions_of(cloud: Cloud) -> list[str]:
-    """The regions that are enabled in the account. Raises CloudRefused where it can't be asked."""
-    with translated():
-        answer = cloud.client("ec2").describe_regions()
-    return sorted(one["RegionName"] for one in answer["Regions"])
-
-
 def known_region(cloud: Cloud, name: str) -> str:
     """The name of a region, or BadInput with the nearest."""
     known = cloud.session.get_available_regions("ec2")

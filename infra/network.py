@@ -9,8 +9,7 @@ from dataclasses import dataclass
 import pulumi
 import pulumi_aws as aws
 
-from infra.cloud import Cloud, translated
-from infra.errors import BadInput, CloudRefused
+from infra.cloud import Cloud, named_by
 
 #: torchrun's rendezvous; more than the first only where one node runs several jobs one after another.
 RENDEZVOUS_PORTS = (29500, 29600)
@@ -29,14 +28,8 @@ class ExistingSubnet:
 
 def read_subnet(cloud: Cloud, subnet_id: str) -> ExistingSubnet:
     """Raises BadInput where there is none of this id, CloudRefused where AWS can't be asked."""
-    try:
-        with translated():
-            found = cloud.client("ec2").describe_subnets(SubnetIds=[subnet_id])["Subnets"][0]
-    except CloudRefused as error:
-        if "NotFound" in error.what:
-            do = "Check swift-fleet:subnetId."
-            raise BadInput(f"does not exist in {cloud.region}", where=subnet_id, do=do) from error
-        raise
+    with named_by(cloud, "subnetId", subnet_id):
+        found = cloud.client("ec2").describe_subnets(SubnetIds=[subnet_id])["Subnets"][0]
     return ExistingSubnet(subnet_id, found["VpcId"], found["AvailabilityZone"], int(found["AvailableIpAddressCount"]))
 
 

@@ -153,11 +153,6 @@ def _by_kind(cloud: Cloud, one: Found) -> Mapping[Kind, list[Thing]]:
     return {kind: things for kind, things in found.items() if things}
 
 
-def enabled_regions(cloud: Cloud) -> list[str]:
-    with translated():
-        return sorted(one["RegionName"] for one in cloud.client("ec2").describe_regions()["Regions"])
-
-
 def _price(region: str, machines: list[Node]) -> float | None:
     shipped = catalog()
     prices = [

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from infra.catalog import catalog
 from infra.cloud import Cloud, translated
 from infra.errors import CloudRefused
-from infra.place import Place
 from infra.settings import StackConfig
 
 _STANDARD = ("a", "c", "d", "h", "i", "im", "is", "m", "r", "t", "z")
@@ -57,9 +56,12 @@ def code_for(instance_type: str, market: str) -> tuple[str, tuple[str, ...]] | N
     return None
 
 
-def shortage(cloud: Cloud, config: StackConfig, place: Place) -> str | None:
-    """Why the account may not run the fleet there. None where it may, and where that can't be told: AWS will say."""
-    known = code_for(place.instance_type, config.capacity)
+def shortage(cloud: Cloud, config: StackConfig, instance_type: str) -> str | None:
+    """Why the account may not run the fleet of that type; None where it may.
+
+    None also where that can't be told: AWS will say.
+    """
+    known = code_for(instance_type, config.capacity)
     if known is None:
         return None
     code, families = known
@@ -69,7 +71,7 @@ def shortage(cloud: Cloud, config: StackConfig, place: Place) -> str | None:
             used = _in_use(cloud, config.capacity, families)
     except CloudRefused:
         return None
-    needed = config.nodes * catalog().types[place.instance_type].vcpus
+    needed = config.nodes * catalog().types[instance_type].vcpus
     return Quota(code, found["QuotaName"], found["Value"], used).shortage(needed)
 
 

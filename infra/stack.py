@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -82,16 +83,19 @@ class FleetStack:
         Raises CloudRefused with AWS's own words; what was created by then is recorded and ends by `destroy`. Where no
         place had room nothing is left.
         """
-        refresh = self._repair(on_change) or self._renew(on_change) or self._half_made()
+        recorded = self._state()
+        refresh = self._repair(recorded, on_change) or self._renew(on_change) or _half_made(recorded)
         self.walk = []
         places = self._places()
+        # A quota is of the type, whatever the zone: asked once.
+        short = cache(lambda instance_type: shortage(self.cloud, self.config, instance_type))
         last: CloudRefused | None = None
         exception = ""
         for place in places:
             self._place = place
             if len(places) > 1:
                 on_change(Change("try", "infra:Place", str(place), "started"))
-            if place and (why := shortage(self.cloud, self.config, place)):
+            if place and (why := short(place.instance_type)):
                 self._missed(Attempt(place, "VcpuLimitExceeded", why), on_change)
                 continue
             try:
@@ -120,7 +124,7 @@ class FleetStack:
         bad = shunned.Bad(old.id, old.zone, shunned.network_node(self.cloud, old.id), now.isoformat(timespec="seconds"))
         shunned.remember(memory, bad, now)
         on_change(Change("terminate", "ec2:Instance", f"node-{rank:03d} {old.id}", "started"))
-        sweep.fence(self.cloud, old.id)
+        sweep.fence(self.cloud, [old.id])
         patient = tenacity.Retrying(
             # EC2 gives a freed place in a reservation back after minutes (User Guide, launch into a reservation).
             retry=tenacity.retry_if_exception(lambda error: "ReservationCapacityExceeded" in str(error)),
@@ -137,9 +141,11 @@ class FleetStack:
     def shrink(self, on_change: OnChange = ignore) -> None:
         """Fences the ranks beyond the stack file's number of nodes, so that no reservation is cut under a node."""
         up = self.outputs()
-        for node in up.nodes[self.config.nodes :] if up else ():
+        beyond = up.nodes[self.config.nodes :] if up else ()
+        for node in beyond:
             on_change(Change("terminate", "ec2:Instance", f"node-{node.rank:03d} {node.id}", "started"))
-            sweep.fence(self.cloud, node.id)
+        if beyond:
+            sweep.fence(self.cloud, [node.id for node in beyond])
 
     def _missed(self, attempt: Attempt, on_change: OnChange) -> None:
         self.walk.append(attempt)
@@ -205,7 +211,7 @@ class FleetStack:
         # What a killed engine made and never recorded stands in the way of what it did record: a VPC with a second
         # gateway is refused for minutes.
         swept = []
-        if self._was_cut_off():
+        if _cut_off(self._state()):
             swept = end_by_tag()
             # Destroy alone would keep the half-done operations in the state, for the next up to stumble over.
             self._session.run(lambda stack: stack.refresh(clear_pending_creates=True, color="never"))
@@ -223,21 +229,10 @@ class FleetStack:
     def take_up_ends(self) -> None:
         """After `fleet extend`: the engine's state learns the new times. Else an `up` that changes the schedule for
         another reason would send the old time along."""
-        if not self._session.exists():
-            return
-        state = self._session.run(lambda stack: stack.export_stack())
         moved = ("aws:scheduler/schedule:Schedule", "aws:ec2/instance:Instance")
-        urns = [one["urn"] for one in (state.deployment or {}).get("resources", []) if one["type"] in moved]
+        urns = [one["urn"] for one in self._state().get("resources", []) if one["type"] in moved]
         if urns:
             self._session.run(lambda stack: stack.refresh(target=urns, color="never"))
-
-    def _was_cut_off(self) -> bool:
-        """Whether the state tells of operations that an engine began and never ended."""
-        return bool(self._state().get("pending_operations"))
-
-    def _half_made(self) -> bool:
-        """Whether something was created and failed afterwards: the engine would update what may be gone."""
-        return any(one.get("initErrors") for one in self._state().get("resources", []))
 
     def _state(self) -> dict[str, Any]:
         """What the engine has recorded: {} where there is no stack."""
@@ -245,21 +240,21 @@ class FleetStack:
             return {}
         return dict(self._session.run(lambda stack: stack.export_stack()).deployment or {})
 
-    def _repair(self, on_change: OnChange) -> bool:
+    def _repair(self, recorded: Mapping[str, Any], on_change: OnChange) -> bool:
         """After an engine that was killed: forget its half-done operations, end what they made. True if it was.
 
         A fleet that never came up whole is ended instead, so that the next begins with nothing: what was made and
         not recorded (a gateway, a rule, a mount target) would be refused when it is made again.
         """
-        if not self._was_cut_off():
+        if not _cut_off(recorded):
             return False
         on_change(Change("repair", "pulumi:Stack", self.name, "started", "an earlier up was cut off"))
         if self.outputs() is None:
             self.destroy(on_change)
             return False
         self._session.run(lambda stack: stack.refresh(clear_pending_creates=True, color="never"))
-        recorded = self._state().get("resources", [])
-        known = {one.get("id") for one in recorded} | {one.get("outputs", {}).get("name") for one in recorded}
+        read = self._state().get("resources", [])
+        known = {one.get("id") for one in read} | {one.get("outputs", {}).get("name") for one in read}
         strays = [t for answer in sweep.look(self.cloud, self.name) for t in answer.found if t.id not in known]
         nodes = [stray for stray in strays if stray.kind == "instance"]
         for stray in nodes:
@@ -285,3 +280,14 @@ class FleetStack:
         """Whether AWS no longer holds an end of the nodes that run: the engine must read anew to make it again."""
         held = ends.held_by_aws(self.cloud, self.name, set(alive), self.config.idle_minutes) if alive else ()
         return any(end.state == "missing" for end in held)
+
+
+def _cut_off(recorded: Mapping[str, Any]) -> bool:
+    """Whether the state tells of operations that an engine began and never ended."""
+    return bool(recorded.get("pending_operations"))
+
+
+def _half_made(recorded: Mapping[str, Any]) -> bool:
+    """Whether an engine that ended in its own time created something that failed then: an `up` would update what may be
+    gone."""
+    return not _cut_off(recorded) and any(one.get("initErrors") for one in recorded.get("resources", []))

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from infra.cloud import Cloud, translated
 from infra.guardrails import schedule_name
-from infra.kinds import MACHINES, Kind, Node, Thing, nodes
+from infra.kinds import MACHINES, Kind, Node, Thing, end_nodes, nodes
 from infra.kinds_access import ACCESS
 from infra.kinds_files import FILES
 from infra.kinds_network import NETWORK
@@ -45,13 +45,10 @@ def terminate(cloud: Cloud, ids: list[str]) -> None:
         cloud.client("ec2").terminate_instances(InstanceIds=ids)
 
 
-def fence(cloud: Cloud, instance_id: str) -> None:
-    """Terminates a machine, and waits until AWS says that it is: from here on it can do nothing any more."""
-    ec2 = cloud.client("ec2")
+def fence(cloud: Cloud, ids: list[str]) -> None:
+    """As `terminate`, and waits until AWS says that they are: from here on they can do nothing any more."""
     with translated():
-        ec2.terminate_instances(InstanceIds=[instance_id])
-        waiter = ec2.get_waiter("instance_terminated")
-        waiter.wait(InstanceIds=[instance_id], WaiterConfig={"Delay": 2, "MaxAttempts": 300})
+        end_nodes(cloud, ids)
 
 
 def end_schedule(cloud: Cloud, stack: str) -> None:

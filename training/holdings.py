@@ -10,7 +10,7 @@ from typing import Any
 
 from infra.cloud import Cloud, cloud_of
 from infra.errors import CloudRefused
-from infra.ledger import Bill, known_region, look, regions_of
+from infra.ledger import Bill, known_region, look
 from infra.prices import aged
 from infra.settings import known_stacks, load_stack, stack_file
 from training.receipt import span
@@ -103,7 +103,7 @@ def ask(root: Path, stack: str | None, regions: Sequence[str], of_all: bool, tod
     for account in found:
         try:
             where = [known_region(account.cloud, name) for name in regions]
-            where = where or (regions_of(account.cloud) if of_all else list(account.regions))
+            where = where or (account.cloud.regions() if of_all else list(account.regions))
             ledger = look(account.cloud, where)
         except CloudRefused as error:
             unasked.append(f"account of stack {', '.join(account.stacks)}: {error.what}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -100,12 +100,12 @@ def _places(
         places = []
         for account in accounts:
             try:
-                wanted = orphans.enabled_regions(account.cloud) if all_regions else regions
+                wanted = account.cloud.regions() if all_regions else regions
             except FleetError as error:
                 unasked.append(Unasked(account.cloud.region, "ec2 DescribeRegions", error.what))
                 continue
             for region in wanted:
-                cloud = replace(account.cloud, region=region, _clients={})
+                cloud = account.cloud.elsewhere(region, account.cloud.patience)
                 there = [
                     home.known for home in homes if _same_account(home.cloud, cloud) and home.cloud.region == region
                 ]
