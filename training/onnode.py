@@ -63,17 +63,23 @@ done
 [ -e "$dir/exit_code" ] || { date +%s.%N > "$dir/ended"; echo 137 > "$dir/exit_code"; }
 """
 
-#: exit_code is read before the log: what is written before an exit code is then surely in what is read.
+#: exit_code is read before the log: what is written before an exit code is then surely in what is read. A trainer
+#: that has ended has its supervisor for a moment longer: gone is only what neither lives nor left an exit code.
 PROBE = r"""
 cd "$dir" 2>/dev/null || { echo "gone 1"; exit 0; }
 cat_() { [ ! -s "$1" ] || echo "$1 $(cat "$1")"; }
+supervised() { [ "$(readlink "/proc/$(cat "$here/supervisor" 2>/dev/null)/cwd")" = "${here%/*}" ]; }
 echo "now $(date +%s.%N)"
 for f in exit_code ended stopped pid; do cat_ $f; done
 echo "beat $(stat -c %Y heartbeat 2>/dev/null || echo 0)"
 pid=$(cat pid 2>/dev/null)
 if [ -n "$pid" ] && [ ! -e exit_code ]; then
   cd /
-  if [ "$(readlink "/proc/$pid/cwd")" = "$here" ] || [ -n "$(ours)" ]; then echo "alive 1"; else echo "alive 0"; fi
+  if [ "$(readlink "/proc/$pid/cwd")" = "$here" ] || [ -n "$(ours)" ] || supervised; then
+    echo "alive 1"
+  elif [ ! -e "$here/exit_code" ]; then
+    echo "alive 0"
+  fi
   cd "$here"
 elif [ -z "$pid" ] && [ -n "$(find started -maxdepth 0 -mmin +1 2>/dev/null)" ]; then
   echo "alive 0"

@@ -207,6 +207,26 @@ def test_a_trainer_killed_with_its_supervisor_is_seen(
     assert (outcome.state, outcome.first_failed_rank, outcome.exit_codes[1]) == ("failed", 1, None)
 
 
+def test_a_trainer_that_has_ended_waits_for_its_exit_code(
+    hosts: stagehosts.Hosts, machines: Machines, tmp_path: Path
+) -> None:
+    """A supervisor on a busy node takes a while between its trainer's end and the exit code."""
+    run = started(machines, "waits")
+    folders = [host.home / f"fleet/runs/{run.id}/rank-{rank}" for rank, host in enumerate(hosts.hosts)]
+    supervisors = [int((folder / "supervisor").read_text()) for folder in folders]
+    for pid in supervisors:
+        os.kill(pid, signal.SIGSTOP)
+    for folder in folders:
+        (folder / "go").touch()
+    until(lambda: left(hosts, run) == [], "the trainers' end")
+    assert not [folder for folder in folders if (folder / "exit_code").exists()]
+    assert watch_once(machines, run, tmp_path / "held").state == "running"
+    for pid in supervisors:
+        os.kill(pid, signal.SIGCONT)
+    _, outcome = followed(machines, run, tmp_path)
+    assert (outcome.state, outcome.exit_codes) == ("succeeded", {0: 0, 1: 0})
+
+
 def test_a_node_that_answers_no_more_is_lost_but_not_at_once(
     hosts: stagehosts.Hosts, machines: Machines, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
