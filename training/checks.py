@@ -60,6 +60,11 @@ CHECKS: Mapping[str, Kind] = {
     "versions": Kind(
         "Are its packages those of node 0?", "the same, all of them", "Set both nodes up from the same lock file."
     ),
+    "megatron": Kind(
+        "Has it what Megatron needs (`scripts/check_megatron_env.py`)? Of megatron's jobs alone.",
+        "TransformerEngine, megatron-core, mcore-bridge of the right versions, and that they import",
+        "Set the node up with them; scripts/check_megatron_env.py there says what is missing.",
+    ),
     "files": Kind(
         "Are the job's files that nodes have themselves readable, and as large as on node 0?",
         "the same size everywhere",

@@ -14,6 +14,7 @@ from infra.errors import BadInput
 from training.findings import Finding, Severity
 from training.job import Job
 from training.plan import Offer
+from training.swift.environment import environment
 from training.swift.memory import CONTEXT_GIB, Estimate, estimate
 from training.swift.setting import number, truth
 from training.swift.shapes import Shape, shape_of
@@ -85,7 +86,7 @@ class Sized:
             self.shape,
             gpus,
             ranks=min(ranks, gpus),
-            env=self.job.env,
+            env=environment(self.job.trainer, self.job.env),
             others=self.others,
             folder=self.folder,
         )

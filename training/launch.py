@@ -120,7 +120,8 @@ def args_yaml(plan: Plan, base: str, home: str, run_id: str) -> str:
 def command_sh(plan: Plan, run: Run, rank: int, home: str) -> str:
     """What the supervisor runs. Secrets are in the environment that it inherits, so they are not here."""
     ranks = plan.rank_environment(rank, run.master_addr, run.master_port)
-    exports = [f"export {name}={shlex.quote(value)}" for name, value in {**plan.job.env, **ranks}.items()]
+    env = plan.environment(run.base[rank] if run.inventory.shared_path else "")
+    exports = [f"export {name}={shlex.quote(value)}" for name, value in {**env, **ranks}.items()]
     command = "exec " + shlex.join(filled(plan.words(ranks), run.base[rank], home, run.id))
     return "\n".join(['cd "$(dirname "$0")" || exit 1', *exports, command, ""])
 

@@ -18,6 +18,7 @@ from training.findings import Finding, refuse
 from training.job import Job
 from training.place import Shipment, place
 from training.swift.arguments import words
+from training.swift.environment import environment
 
 #: torchrun's rendezvous port and the last one that the security group opens for it.
 MASTER_PORTS = range(29500, 29601)
@@ -89,6 +90,10 @@ class Plan:
             "MASTER_PORT": str(master_port),
             "NPROC_PER_NODE": str(self.nproc_per_node),
         }
+
+    def environment(self, shared: str = "") -> dict[str, str]:
+        """What a rank has beside those: the job's own and its trainer's. shared: the folder that all nodes see."""
+        return environment(self.job.trainer, self.job.env, shared if self.nnodes > 1 else "")
 
     def command_line(self, rank: int, master_addr: str = "<node 0>", master_port: int = 29500) -> str:
         """The rank's command as one would type it on the node."""

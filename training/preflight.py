@@ -20,6 +20,7 @@ from training.allreduce import all_reduce, pays
 from training.checks import ANSWER, check
 from training.inventory import Node
 from training.meeting import meet, same_folder
+from training.megatron import environments
 from training.onnode import BUSY
 from training.pairs import all_pairs
 from training.plan import Plan
@@ -101,6 +102,10 @@ def look(machines: Machines, plan: Plan, base: str = "", skip: Collection[str] =
             checks[rank].append(Check(ANSWER, False, answer.what, "an answer", answer.do))
             continue
         checks[rank] += node_checks(plan, machines.node(rank), answer, asked.get(0, answer))
+    if plan.job.trainer == "megatron" and "megatron" not in skip:
+        able = [rank for rank, one in asked.items() if "trainer" in one.said]
+        for rank, found in environments(machines, plan, able, inventory.shared_path).items():
+            checks[rank] += found
     master_port = 0
     if all(rank in asked for rank in machines.ranks):
         nonce = secrets.token_hex(8)

@@ -99,11 +99,6 @@ def test_each_row_of_the_seed_has_its_recipe(row: str, name: str, args: dict[str
     assert {key: ... if args[key] is ... else job.args[key] for key in args} == args
 
 
-def test_megatron_jobs_have_their_memory_in_segments() -> None:
-    megatron = [one for one in shipped() if one.job.trainer == "megatron"]
-    assert {one.job.env["PYTORCH_CUDA_ALLOC_CONF"] for one in megatron} == {"expandable_segments:True"}  # MEG-12
-
-
 @ALL
 def test_a_recipe_is_written_as_a_job_that_passes_with_its_gpus_and_without(recipe: Recipe, tmp_path: Path) -> None:
     if recipe.name == "tiny-sft-lora":  # what scripts/make-tiny would put there

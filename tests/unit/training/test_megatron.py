@@ -1,0 +1,103 @@
+"""Megatron's jobs: the nodes' check by its own script, the variables of its ranks."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from infra.errors import CloudRefused, FleetError
+from training.checks import CHECKS
+from training.inventory import Inventory, Node
+from training.job import Job
+from training.launch import command_sh
+from training.megatron import environments, judged, script
+from training.plan import Offer, Plan
+from training.remote import Machines, Result
+from training.run import Run, now
+
+ROWS = [
+    {"name": "megatron-core", "state": "ok", "found": "0.18.0", "needed": ">=0.16", "hint": "x"},
+    {"name": "mcore-bridge", "state": "ok", "found": "1.6.5", "needed": ">=1.6.3", "hint": "x"},
+    {"name": "transformer-engine", "state": "ok", "found": "2.16.0", "needed": ">=2.3", "hint": "x"},
+    {"name": "flash-attn", "state": "ok", "found": "2.8.3", "needed": "any", "hint": "x"},
+    {"name": "apex", "state": "warn", "found": "none", "needed": "optional", "hint": "x"},
+]
+
+
+def plan(nodes: int = 2, trainer: str = "megatron", env: dict[str, str] | None = None, **args: object) -> Plan:
+    job = Job(trainer=trainer, command="sft", args=args, env=env or {})  # type: ignore[arg-type]
+    return Plan(job, Path("job.yaml"), Offer("p5", nodes, 8), dict(args), 8)
+
+
+def told(rows: list[dict[str, str]]) -> Result:
+    return Result(0, json.dumps({"ok": True, "python": "x", "checks": rows}), "")
+
+
+def test_a_node_that_has_all_says_its_versions_and_what_could_be_better() -> None:
+    (one,) = judged(told(ROWS))
+    assert one.ok and one.name == "megatron" and "megatron" in CHECKS
+    assert one.found == (
+        "megatron-core 0.18.0 · mcore-bridge 1.6.5 · transformer-engine 2.16.0 · flash-attn 2.8.3 · "
+        "apex none (better: optional)"
+    )
+
+
+def test_each_thing_that_a_node_lacks_is_a_check_with_its_own_hint() -> None:
+    lacks = [{**ROWS[0], "state": "fail", "found": "none", "hint": "uv pip install it"}, ROWS[1]]
+    (one,) = judged(told(lacks))
+    assert (one.ok, one.found, one.needed, one.do) == (False, "megatron-core none", ">=0.16", "uv pip install it")
+
+
+@pytest.mark.parametrize(
+    ("answer", "found"),
+    [
+        (CloudRefused("no answer in 240 s"), "no answer in 240 s"),
+        (Result(127, "", "bash: python3: command not found\n"), "check_megatron_env.py said: bash: python3: command"),
+    ],
+)
+def test_a_node_that_cannot_be_asked_is_no_node_that_has_all(answer: Result | FleetError, found: str) -> None:
+    (one,) = judged(answer)
+    assert not one.ok and one.found.startswith(found)
+
+
+def test_the_script_runs_on_a_node_as_it_is_sent_and_finds_what_is_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    node = Node(0, "local", "", "127.0.0.1")
+    with Machines(Inventory("local", "local", (node,))) as machines:
+        made = environments(machines, plan(1, model="Qwen/Qwen3-8B"), [0], "")
+    assert {one.name for one in made[0]} == {"megatron"} and not any(one.ok for one in made[0])
+    assert any(one.found == "megatron-core none" and "uv pip install" in one.do for one in made[0])
+
+
+def test_what_the_job_will_do_decides_what_is_asked() -> None:
+    text = script(plan(2, attention_backend="fused", fp8_format="e4m3", fp8_recipe="blockwise"), "~/shared")
+    assert "--nodes 2" in text and "--attention fused --fp8 blockwise" in text
+    assert 'export MODELSCOPE_CACHE="$HOME"/shared/modelscope' in text
+    assert "--attention flash" in script(plan(), "")
+
+
+RUN = Run(
+    id="run-7f3a", inventory=Inventory("stack", "dev", (), "~/shared"), base=("/shared",) * 2, output_dir="/o",
+    master_addr="10.0.0.4", master_port=29500, started_at=now(), nnodes=2, nproc_per_node=8, world_size=16,
+    trainer="megatron", command="sft", ranks=(0, 1),
+)  # fmt: skip
+
+
+def exported(one: Plan, run: Run = RUN) -> dict[str, str]:
+    lines = command_sh(one, run, 1, "/home/u").splitlines()
+    pairs = [line.removeprefix("export ").partition("=") for line in lines if line.startswith("export ")]
+    return {name: value for name, _, value in pairs if name not in one.rank_environment(1, "", 0)}
+
+
+def test_megatrons_ranks_have_their_variables_and_the_jobs_own_win() -> None:
+    """MEG-12, and the shared cache without which ranks of several nodes hang."""
+    needed = {"PYTORCH_CUDA_ALLOC_CONF": "expandable_segments:True", "CUDA_DEVICE_MAX_CONNECTIONS": "1"}
+    assert exported(plan()) == {**needed, "MODELSCOPE_CACHE": "/shared/modelscope"}
+    assert exported(plan(1)) == needed
+    own = {"CUDA_DEVICE_MAX_CONNECTIONS": "32", "MODELSCOPE_CACHE": "/data/hub"}
+    assert exported(plan(env=own)) == {**needed, **own}
+    assert exported(plan(trainer="swift", env={"A": "1"})) == {"A": "1"}

@@ -1,0 +1,23 @@
+"""Variables that a trainer's processes need: set for every rank unless the job's own `env` says otherwise. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+MEGATRON = {
+    # Micro batches of packed rows differ in length: without it memory ends in holes (ms-swift's Megatron guide).
+    "PYTORCH_CUDA_ALLOC_CONF": "expandable_segments:True",
+    # One queue for kernels, so that communication overlaps in the order it was issued (swift/cli/_megatron does too).
+    "CUDA_DEVICE_MAX_CONNECTIONS": "1",
+}
+
+
+def environment(trainer: str, env: Mapping[str, str], shared: str = "") -> dict[str, str]:
+    """The job's `env`, over what its trainer needs.
+
+    shared: a folder that all nodes of more than one see: Megatron's ranks hang where they prepared the data apart
+    (ms-swift issues 8108, 8234), so that they keep it there.
+    """
+    if trainer != "megatron":
+        return dict(env)
+    return {**MEGATRON, **({"MODELSCOPE_CACHE": f"{shared}/modelscope"} if shared else {}), **env}
