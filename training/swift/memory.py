@@ -86,13 +86,15 @@ def estimate(
     varied = 1 + (VARIED_SLACK if setting.varied and not setting.expandable else 0.0)
     kept, working, logits = step.kept * varied, step.layer * varied, max(0.0, step.logits - step.layer) * varied
     gathered = _gathered(shape, setting)
-    tensors = held.weights + held.gradients + held.optimizer + held.others + kept + working + logits + gathered
+    # A teacher answers before Megatron's step, but within swift's: beside what the student's forward has kept.
+    beside = held.others + max(0.0, held.lent - working - (kept if setting.megatron else 0.0))
+    tensors = held.weights + held.gradients + held.optimizer + beside + kept + working + logits + gathered
     slack = (EXPANDABLE_SLACK if setting.expandable else SLACK) * tensors
     parts = {
         "weights": held.weights,
         "gradients": held.gradients,
         "optimizer": held.optimizer,
-        "other models": held.others,
+        "other models": beside,
         "activations": kept + working,
         "logits": logits,
         "buffers": gathered + slack + BASE_GIB,

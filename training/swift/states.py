@@ -28,13 +28,17 @@ OPTIMIZER_BYTES = {
 
 @dataclass(frozen=True)
 class States:
-    """GiB on the GPU that holds most. trainable: weights that get a gradient, of the whole model."""
+    """GiB on the GPU that holds most. trainable: weights that get a gradient, of the whole model.
+
+    lent: of a teacher that waits in the host's memory, and is here while it answers.
+    """
 
     weights: float
     gradients: float
     optimizer: float
     others: float
     trainable: int
+    lent: float = 0.0
 
 
 GIB = 2**30
@@ -45,7 +49,9 @@ def states(args: Mapping[str, Any], shape: Shape, setting: Setting, others: Mapp
     trainable = trained(args, shape, setting)
     weights, gradients, optimizer = (_megatron if setting.megatron else _swift)(args, shape, setting, trainable)
     beside = sum(_frozen(one, setting) for one in _copies(args, shape, setting, others))
-    return States(weights / GIB, gradients / GIB, optimizer / GIB, beside / GIB, trainable)
+    teacher = others.get("teacher_model") if truth(args, "offload_teacher_model") else None
+    lent = _frozen(teacher, setting) if teacher and setting.task == "gkd" else 0.0
+    return States(weights / GIB, gradients / GIB, optimizer / GIB, beside / GIB, trainable, lent / GIB)
 
 
 def trained(args: Mapping[str, Any], shape: Shape, setting: Setting) -> int:

@@ -106,6 +106,18 @@ def test_each_option_moves_the_estimate_the_way_it_must(less: Estimate, more: Es
         assert min(one.parts.values()) >= 0
 
 
+def test_every_model_beside_the_trained_one_is_counted_by_megatron_too() -> None:
+    """A 7B model over two GPUs: DPO's reference, a teacher, one that is on the GPU only while it answers."""
+    dpo = of("megatron rlhf", gpus=2, rlhf_type="dpo", **FULL, **TP)
+    gkd = {"rlhf_type": "gkd", "teacher_model": SEVEN, **FULL, **TP}
+    waits = of("megatron rlhf", gpus=2, offload_teacher_model=True, **gkd)
+    weights = dpo.parts["weights"]
+    assert dpo.parts["other models"] == pytest.approx(weights, rel=0.01)
+    assert of("megatron rlhf", gpus=2, **gkd).parts["other models"] == pytest.approx(weights, rel=0.01)
+    assert waits.parts["other models"] == pytest.approx(weights - waits.parts["activations"], rel=0.01)
+    assert of("megatron rlhf", gpus=2, rlhf_type="kto", tuner_type="lora", **TP).parts["other models"] == 0
+
+
 def test_an_engine_beside_the_trainer_takes_its_share_unless_it_sleeps() -> None:
     beside = {"rlhf_type": "grpo", "use_vllm": True, "vllm_mode": "colocate", "vllm_gpu_memory_utilization": 0.5}
     awake, asleep = of("swift rlhf", **beside), of("swift rlhf", sleep_level=1, **beside)
