@@ -48,7 +48,7 @@ def check_file(file: Path, offer: Offer | None = None) -> Checked:
     plugins = Plugins()
     if job:
         placed = place(job, file.parent)
-        found += [*placed.findings, *_pinned(job), *_data(job, file.parent, offer)]
+        found += [*placed.findings, *_pinned(job), *_data(job, file.parent, offer), *_apart(job, offer)]
         plugins, said = read_plugins(_plugin_files(job, file.parent))
         found += said
     found += _arguments(data, job, offer, plugins)
@@ -100,6 +100,18 @@ def _pinned(job: Job) -> list[Finding]:
         return []
     do = f"ms_swift: {VERSION}, or change scripts/swift-requirements.in and run scripts/lock"
     return [Finding("warning", "ms_swift", f"the nodes get ms-swift {VERSION}, not {job.ms_swift}", do)]
+
+
+def _apart(job: Job, offer: Offer | None) -> list[Finding]:
+    """Of Megatron's output where no two nodes see one folder: each writes its own pieces of a checkpoint, the last its
+    log and state, node 0 what names them. An absolute path is the person's word; preflight looks whether it is one."""
+    if job.trainer != "megatron" or not offer or offer.nodes == 1 or offer.shared:
+        return []
+    if str(job.args.get("output_dir", "output")).startswith(("/", "~")):
+        return []
+    do = "A stack with sharedFiles: true, or a folder that all nodes see at one path, /data/output say"
+    what = f"a checkpoint would be spread over {offer.nodes} nodes that share no folder: no rank could read it whole"
+    return [Finding("error", "args.output_dir", what, do)]
 
 
 def _plugin_files(job: Job, folder: Path) -> dict[str, bytes]:

@@ -274,7 +274,9 @@ def _after_the_end(line: Line, fleet: Fleet) -> str:
     """A run that is over can't be gone on with: what is left of its fleet, and how to try again."""
     if line.request.source != "stack":
         return f"fleet logs {line.request.run_id} tells more."
-    tries = f"fleet run JOB -s {fleet.name} tries again on it"
+    saved = any((line.folder / "output").glob("checkpoint-*"))
+    goes_on = f" (--resume {line.request.run_id}: from its newest checkpoint)" if saved else ""
+    tries = f"fleet run JOB -s {fleet.name} tries again on it{goes_on}"
     return f"{what_is_left(fleet)}: {tries}, fleet down -s {fleet.name} ends it."
 
 

@@ -102,9 +102,9 @@ def _place(arg: str, value: str, folder: Path) -> tuple[str, Shipment | None]:
         return value, None
     local = (folder / Path(path_text).expanduser()).resolve()
     if local.exists():
-        there = f"data/{_digest(local)}/{local.name}"
+        shipment = shipped(arg, local)
         suffix = f"#{count}" if count else ""
-        return f"{{base}}/{there}{suffix}", Shipment(arg, local, there, _size(local))
+        return f"{{base}}/{shipment.there}{suffix}", shipment
     if path_text.startswith(("/", "~")):
         return value, None
     if path_text.startswith(("{base}", "{run}")):
@@ -115,6 +115,11 @@ def _place(arg: str, value: str, folder: Path) -> tuple[str, Shipment | None]:
     if arg in FOLDER_ARGS and not re.fullmatch(r"[\w.-]+/[\w.-]+", path_text):
         raise BadInput(f"{path_text} is neither a folder here nor a hub id", do="Write owner/name or a path.")
     return value, None
+
+
+def shipped(arg: str, local: Path) -> Shipment:
+    """The shipment of a file or folder that is here, in a place of its own on the nodes."""
+    return Shipment(arg, local, f"data/{_digest(local)}/{local.name}", _size(local))
 
 
 def _files(path: Path) -> list[Path]:

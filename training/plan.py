@@ -35,6 +35,7 @@ class Offer:
     usd_per_hour: of the whole fleet; None where no price is known (own machines, this machine).
     price_source: whose price and of which day.
     lifetime: after which every node ends itself; what the budget buys, where that is shorter.
+    shared: whether its nodes see one folder.
     budget_usd, max_usd_per_hour: the limits that the stack sets, None where it sets none.
     """
 
@@ -47,6 +48,7 @@ class Offer:
     lifetime: timedelta | None = None
     budget_usd: float | None = None
     max_usd_per_hour: float | None = None
+    shared: bool = False
 
     @property
     def most_usd(self) -> float | None:

@@ -110,11 +110,11 @@ def look(machines: Machines, plan: Plan, base: str = "", skip: Collection[str] =
     if all(rank in asked for rank in machines.ranks):
         nonce = secrets.token_hex(8)
         master_port, met = meet(machines, inventory.master.private_address, nonce)
-        shared = inventory.shared_path if "shared-folder" not in skip else ""
-        same = same_folder(machines, shared, nonce) if shared else {}
+        folders = one_folder(plan, inventory.shared_path) if "shared-folder" not in skip else []
+        same = [same_folder(machines, folder, nonce) for folder in folders]
         pairs = all_pairs(machines, nonce) if "ports" not in skip else {}
         for rank in checks:
-            checks[rank] += [*met[rank], *same.get(rank, []), *pairs.get(rank, [])]
+            checks[rank] += [*met[rank], *(one for found in same for one in found[rank]), *pairs.get(rank, [])]
         checks = {rank: [one for one in found if one.name not in skip] for rank, found in checks.items()}
         well = bool(master_port) and all(one.ok for found in checks.values() for one in found)
         if well and "all-reduce" not in skip and pays(plan, len(checks)):
@@ -129,6 +129,17 @@ def look(machines: Machines, plan: Plan, base: str = "", skip: Collection[str] =
         skew_s={rank: statistics.median(one.skews_s) for rank, one in asked.items()},
         skipped=tuple(skip),
     )
+
+
+def one_folder(plan: Plan, shared_path: str) -> list[str]:
+    """The folders that must be one on all nodes: the shared one, and the one in which Megatron's output lies, for its
+    ranks read each other's pieces of a checkpoint. Pure."""
+    folders = [shared_path] if shared_path else []
+    output = str(plan.args.get("output_dir", ""))
+    outside = output.startswith(("/", "~")) and not (shared_path and f"{output}/".startswith(f"{shared_path}/"))
+    if plan.job.trainer == "megatron" and plan.nnodes > 1 and outside:
+        folders.append(output.rstrip("/").rpartition("/")[0] or "/")
+    return folders
 
 
 def node_checks(plan: Plan, node: Node, asked: Asked, first: Asked) -> list[Check]:

@@ -33,7 +33,7 @@ class Request:
 
     source, fleet: where it runs ("stack", "dev"); job_file: absolute, as text.
     fleet_was_up: then the run leaves it up. keep: leave it up though the run made it.
-    skip: checks of preflight that are not looked at.
+    skip: checks of preflight that are not looked at. resume: the run whose newest checkpoint it goes on from.
     """
 
     run_id: str
@@ -43,6 +43,7 @@ class Request:
     fleet_was_up: bool = False
     keep: bool = False
     skip: tuple[str, ...] = ()
+    resume: str = ""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "skip", tuple(self.skip))  # a list, where it comes from JSON

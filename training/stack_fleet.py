@@ -248,7 +248,7 @@ def _shape(config: StackConfig) -> Offer:
     from infra.catalog import catalog
 
     kind = catalog().types[config.instance_type]
-    return Offer(kind.name, config.nodes, kind.gpus, kind.gpu_memory_gib or None)
+    return Offer(kind.name, config.nodes, kind.gpus, kind.gpu_memory_gib or None, shared=config.shared_files)
 
 
 class _Counter:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 @click.argument("job", type=click.Path(path_type=Path))
 @options.where
 @click.option("--keep", is_flag=True, help="Leave the fleet up afterwards; its lease still ends it.")
+@click.option("--resume", metavar="RUN", default="", help="Go on from the newest checkpoint that RUN left here.")
 @options.skip
 @options.yes
 @options.json
@@ -34,6 +35,7 @@ def run(
     local: bool,
     key: Path | None,
     keep: bool,
+    resume: str,
     skip: tuple[str, ...],
     yes: bool,
     as_json: bool,
@@ -52,7 +54,7 @@ def run(
     root = options.project_root()
     skip = skipped(skip)
     fleet = options.fleet_from(stack, hosts, local, key)
-    plan = made_plan(job, fleet)
+    plan = made_plan(job, fleet, resume=resume)
     was_up = fleet.is_up()
     if isinstance(fleet, StackFleet) and not was_up:
         fleet.refuse_over_budget()
@@ -61,7 +63,7 @@ def run(
     if fleet.source == "stack" and not was_up and not yes:
         click.confirm("Create it and run?", abort=True, err=as_json)
     record = Record(root / ".fleet")
-    request = Request(new_run_id(), str(job.resolve()), fleet.source, fleet.name, was_up, keep, skip)
+    request = Request(new_run_id(), str(job.resolve()), fleet.source, fleet.name, was_up, keep, skip, resume)
     record.begin(request, now())
     if not as_json:
         click.echo(f"{request.run_id}")
@@ -109,7 +111,8 @@ def attach(
         )
         stages_done(record, request)  # before a plan is made, for that asks a cloud for its prices
     makes_it = not request.fleet_was_up
-    plan = made_plan(Path(request.job_file), fleet, makes_it=makes_it) if request.job_file else None
+    job = Path(request.job_file)
+    plan = made_plan(job, fleet, makes_it=makes_it, resume=request.resume) if request.job_file else None
     _carry_out(root, request, record, plan, fleet, as_json)
 
 

@@ -16,14 +16,16 @@ if TYPE_CHECKING:
     from training.plan import Plan
 
 
-def made_plan(job: Path, fleet: Fleet, *, makes_it: bool | None = None) -> Plan:
+def made_plan(job: Path, fleet: Fleet, *, makes_it: bool | None = None, resume: str = "") -> Plan:
     """The plan of a job file on a fleet; BadInput with a line for each thing that is wrong.
 
     makes_it: whether the run makes the fleet, so that the job's budget is the fleet's too; by default if it isn't up.
+    resume: the run whose newest checkpoint it goes on from.
     """
     from training.checked import check_file, checked_plan
     from training.estimated import of_plan
     from training.findings import ok, refuse
+    from training.resume import resumed
     from training.stack_fleet import StackFleet, machines
 
     first = check_file(job)
@@ -31,6 +33,8 @@ def made_plan(job: Path, fleet: Fleet, *, makes_it: bool | None = None) -> Plan:
         makes_it = _is_down(fleet) if makes_it is None else makes_it
         fleet.budget = first.job.budget if makes_it else None
     made, lines = checked_plan(job, fleet.offer())
+    if resume:
+        made = resumed(made, resume, options.project_root() / "runs" / resume)
     refuse(of_plan(made, machines()).findings, job, lines)
     return made
 

@@ -102,7 +102,7 @@ def test_every_command_can_be_a_job_run_by_its_whole_path(tmp_path: Path, comman
     args = {key: ["a/b"] if "dataset" in key and "eval" not in key else value for key, value in BASE[command].items()}
     args |= {key: ["/shared/checkpoint-10"] for key in args if key == "adapters"}
     job = {"trainer": trainer, "command": name, "args": args}
-    plan, _ = checked_plan(written(tmp_path, job), Offer("g6.12xlarge", 2, 4))
+    plan, _ = checked_plan(written(tmp_path, job), Offer("g6.12xlarge", 2, 4, shared=True))
     assert plan.command_line(0).endswith(f"~/swift-env/bin/{trainer} {name} args.yaml")
     assert plan.world_size == (8 if trainer == "megatron" or name in ("sft", "pt", "rlhf", "infer") else 1)
 

@@ -8,12 +8,14 @@ from pathlib import Path
 import pytest
 
 from infra.errors import CloudRefused, FleetError
+from training.checked import check_file
 from training.checks import CHECKS
 from training.inventory import Inventory, Node
 from training.job import Job
 from training.launch import command_sh
 from training.megatron import environments, judged, script
 from training.plan import Offer, Plan
+from training.preflight import one_folder
 from training.remote import Machines, Result
 from training.run import Run, now
 
@@ -101,3 +103,44 @@ def test_megatrons_ranks_have_their_variables_and_the_jobs_own_win() -> None:
     own = {"CUDA_DEVICE_MAX_CONNECTIONS": "32", "MODELSCOPE_CACHE": "/data/hub"}
     assert exported(plan(env=own)) == {**needed, **own}
     assert exported(plan(trainer="swift", env={"A": "1"})) == {"A": "1"}
+
+
+@pytest.mark.parametrize(
+    ("trainer", "nodes", "output", "shared", "folders"),
+    [
+        ("megatron", 2, "{base}/runs/{run}/output", "~/shared", ["~/shared"]),
+        ("megatron", 2, "~/shared/out", "~/shared", ["~/shared"]),
+        ("megatron", 2, "/data/out/", "~/shared", ["~/shared", "/data"]),
+        ("megatron", 2, "~/out", "", ["~"]),
+        ("megatron", 2, "/out", "", ["/"]),
+        ("megatron", 1, "/data/out", "", []),
+        ("swift", 2, "/data/out", "", []),
+    ],
+)
+def test_preflight_looks_whether_an_output_outside_the_shared_folder_is_one_on_all_nodes(
+    trainer: str, nodes: int, output: str, shared: str, folders: list[str]
+) -> None:
+    assert one_folder(plan(nodes, trainer, output_dir=output), shared) == folders
+
+
+SFT = {"model": "Qwen/Qwen3-8B", "dataset": "swift/self-cognition#500", "max_length": 2048, "num_train_epochs": 1}
+
+
+@pytest.mark.parametrize(
+    ("trainer", "offer", "output", "refused"),
+    [
+        ("megatron", Offer("p5", 2, 8), None, True),
+        ("megatron", Offer("p5", 2, 8), "output", True),
+        ("megatron", Offer("p5", 2, 8), "/data/output", False),
+        ("megatron", Offer("p5", 2, 8, shared=True), "output", False),
+        ("megatron", Offer("p5", 1, 8), "output", False),
+        ("swift", Offer("p5", 2, 8), "output", False),
+    ],
+)
+def test_an_output_that_the_last_rank_cannot_read_is_refused_before_anything_is_made(
+    tmp_path: Path, trainer: str, offer: Offer, output: str | None, refused: bool
+) -> None:
+    args = SFT | ({"output_dir": output} if output else {})
+    (tmp_path / "job.yaml").write_text(json.dumps({"trainer": trainer, "command": "sft", "args": args}))
+    found = [one.where for one in check_file(tmp_path / "job.yaml", offer).findings if one.severity == "error"]
+    assert found == (["args.output_dir"] if refused else [])

@@ -89,7 +89,7 @@ ALL = pytest.mark.parametrize("recipe", shipped(), ids=lambda one: one.name)
 
 def offered(recipe: Recipe) -> Offer:
     nodes = max(1, recipe.gpus // 8)
-    return Offer("any", nodes, recipe.gpus // nodes)
+    return Offer("any", nodes, recipe.gpus // nodes, shared=True)
 
 
 @pytest.mark.parametrize(("row", "name", "args"), ROWS, ids=lambda one: one if isinstance(one, str) else "")
