@@ -1,7 +1,8 @@
 """Who may enter a node, and what a node may ask of AWS.
 
 One ed25519 key a stack; its private half exists only on the operator's machine. The nodes' role may do nothing of
-its own: it is a name that the shared file system's policy trusts, and carries what the stack file names in S3.
+its own: it is a name that the shared file system's policy trusts, and carries what the stack file names in S3 and what
+SSM's agent needs where SSH comes through Session Manager.
 """
 
 from __future__ import annotations
@@ -18,14 +19,28 @@ import pulumi_aws as aws
 
 from infra.errors import BadInput
 
+#: What SSM's agent needs for Session Manager and no more: AWS's managed policy AWSCloud9SSMInstanceProfile. The wider
+#: AmazonSSMManagedInstanceCore also reads every parameter of the account. None of these takes a resource but "*".
+SESSION_RIGHTS = (
+    "ssm:UpdateInstanceInformation",
+    "ssmmessages:CreateControlChannel",
+    "ssmmessages:CreateDataChannel",
+    "ssmmessages:OpenControlChannel",
+    "ssmmessages:OpenDataChannel",
+)
+
 
 @dataclass
 class AccessArgs:
-    """role: whether the nodes get one; s3: what it may do there, as a policy's text, "" for nothing."""
+    """role: whether the nodes get one; s3: what it may do there, as a policy's text, "" for nothing.
+
+    session: whether SSH comes through Session Manager.
+    """
 
     public_key: str
     role: bool
     s3: str
+    session: bool
     tags: Mapping[str, str]
 
 
@@ -61,8 +76,16 @@ class Access(pulumi.ComponentResource):
             profile = aws.iam.InstanceProfile(f"{name}-node-profile", role=role.name, tags=tags, opts=mine)
             if args.s3:
                 aws.iam.RolePolicy("s3-right", role=role.name, policy=args.s3, opts=mine)
+            if args.session:
+                aws.iam.RolePolicy("session-right", role=role.name, policy=allowing(*SESSION_RIGHTS), opts=mine)
             self.role_arn, self.role_name, self.instance_profile = role.arn, role.name, profile.name
         self.register_outputs({"key_name": key.key_name, "role_arn": self.role_arn})
+
+
+def allowing(*actions: str) -> str:
+    """The policy that allows these actions on whatever there is."""
+    statement = {"Effect": "Allow", "Action": list(actions), "Resource": "*"}
+    return json.dumps({"Version": "2012-10-17", "Statement": [statement]})
 
 
 def trust(service: str) -> str:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import date
 
-from infra.catalog import catalog
 from infra.cloud import Cloud
 from infra.prices import Price, Rates, aged, rates
 from infra.settings import StackConfig
+from infra.ways import ways
 
 HOURS_A_MONTH = 730
 
@@ -52,14 +52,14 @@ def hourly_cost(config: StackConfig, known: Rates) -> HourlyCost:
         "instances": (known.instance, config.nodes),
         "EBS": (known.volume, config.root_volume_gib * config.nodes / HOURS_A_MONTH),
     }
-    addresses, gateways = _ways(config)
-    if addresses:
+    way = ways(config)
+    if addresses := way.addresses(config.nodes):
         priced["public IPv4"] = (known.address, addresses)
-    if gateways:
-        priced["NAT gateway"] = (known.gateway, gateways)
+    if way.gateway:
+        priced["NAT gateway"] = (known.gateway, 1)
     by_use = (
         *((_files(config, known),) if config.shared_files else ()),
-        *(("what goes through the NAT gateway by the GB",) if gateways else ()),
+        *(("what goes through the NAT gateway by the GB",) if way.gateway else ()),
         "data out of AWS by the GB",
     )
     unknown = next((price.unknown for price, _ in priced.values() if price.usd is None), "")
@@ -80,16 +80,6 @@ def over_cap(config: StackConfig, cost: HourlyCost) -> str | None:
     if cost.total is None:
         return f"its price is unknown ({cost.unknown}), so that it can't be held to ${cap:.2f} an hour"
     return f"it costs ${cost.total:.2f} an hour, more than ${cap:.2f}" if cost.total > cap else None
-
-
-def _ways(config: StackConfig) -> tuple[int, int]:
-    """Public addresses and NAT gateways: with several network cards only rank 0 has an address, and in a network of the
-    stack's own the others reach out through a gateway, which has one too (infra/network.py)."""
-    if not config.public_addresses:
-        return 0, 0
-    if not config.wants_efa or catalog().types[config.instance_type].network_cards == 1:
-        return config.nodes, 0
-    return (2, 1) if config.subnet_id is None else (1, 0)
 
 
 def _day(known: Rates) -> date | None:

@@ -10,9 +10,9 @@ from datetime import datetime, timedelta
 
 from infra.bought import BLOCK_ENDS_EARLY, read_bought
 from infra.cloud import Cloud, translated
+from infra.durations import show_duration
 from infra.guardrails import STACK_TAG, at, schedule_name
 from infra.nodes import LIFETIME_TAG
-from infra.settings import show_duration
 from infra.sweep import live
 
 #: What GetSchedule tells and UpdateSchedule does not take.

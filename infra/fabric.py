@@ -7,7 +7,7 @@ docs/aws-unverified.md.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -45,6 +45,11 @@ def _layout(network: Mapping[str, Any]) -> Iterator[Interface]:
             device = 1 if first_has_efa and card["MaximumNetworkInterfaces"] > 1 else 0
             yield Interface(card["NetworkCardIndex"], device, "efa-only" if "efa-only" in kinds else "efa")
             left -= 1
+
+
+def addressed(interfaces: Sequence[Interface]) -> int:
+    """How many addresses of its subnet a node takes; without a layout of its own it has one interface."""
+    return sum(one.kind != "efa-only" for one in interfaces) or 1
 
 
 def interfaces_of(cloud: Cloud, instance_type: str) -> tuple[Interface, ...]:

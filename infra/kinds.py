@@ -13,9 +13,9 @@ from typing import Any
 
 from infra.alarms import alarm_prefix
 from infra.cloud import Cloud
+from infra.durations import parse_duration
 from infra.guardrails import schedule_name
 from infra.nodes import LIFETIME_TAG
-from infra.settings import parse_duration
 from infra.tags import STACK_TAG
 
 

@@ -2,43 +2,26 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import pulumi
 import pulumi_aws as aws
 
-from infra.cloud import Cloud, named_by
+from infra.addresses import halves
+from infra.existing import OUTER, ExistingSubnet, Ground
+from infra.ways import Ways
 
 #: torchrun's rendezvous; more than the first only where one node runs several jobs one after another.
 RENDEZVOUS_PORTS = (29500, 29600)
 ANYWHERE = "0.0.0.0/0"
 
 
-@dataclass(frozen=True)
-class ExistingSubnet:
-    """A subnet that isn't the stack's, as AWS has it. free: addresses that nobody uses."""
-
-    id: str
-    vpc_id: str
-    zone: str
-    free: int
-
-
-def read_subnet(cloud: Cloud, subnet_id: str) -> ExistingSubnet:
-    """Raises BadInput where there is none of this id, CloudRefused where AWS can't be asked."""
-    with named_by(cloud, "subnetId", subnet_id):
-        found = cloud.client("ec2").describe_subnets(SubnetIds=[subnet_id])["Subnets"][0]
-    return ExistingSubnet(subnet_id, found["VpcId"], found["AvailabilityZone"], int(found["AvailableIpAddressCount"]))
-
-
 @dataclass
 class NetworkArgs:
-    """vpc_cidr: /16 to /24; zone: of the one subnet; operator_cidr: who may open SSH on ssh_port.
+    """vpc_cidr: /16 to /24; zone: of the one subnet; operator_cidr: who may open SSH on ssh_port, "" for nobody.
 
-    subnet, security_group_id: existing ones, in place of the stack's own.
-    one_way_in: only rank 0 can have a public address (several cards): the rest reach out through a NAT gateway.
+    subnet, ground, security_group_id: existing ones, and where in an existing VPC, in place of the stack's own.
     after: what is asked for before anything else is made.
     """
 
@@ -46,10 +29,11 @@ class NetworkArgs:
     zone: str
     operator_cidr: str
     ssh_port: int
+    ways: Ways
     tags: Mapping[str, str]
     subnet: ExistingSubnet | None = None
+    ground: Ground | None = None
     security_group_id: str | None = None
-    one_way_in: bool = False
     after: Sequence[pulumi.Resource] = ()
 
 
@@ -75,62 +59,68 @@ class Network(pulumi.ComponentResource):
         self.register_outputs({"vpc_id": self.vpc_id, "subnet_id": self.subnet_id})
 
     def _own(self, args: NetworkArgs, tags: Mapping[str, str]) -> None:
-        """A VPC with one subnet, and the way out of it."""
-        mine = pulumi.ResourceOptions(parent=self)
-        vpc = aws.ec2.Vpc(
-            "vpc",
-            cidr_block=args.vpc_cidr,
-            enable_dns_support=True,
-            enable_dns_hostnames=True,  # EFS is mounted by name
-            tags=tags,
-            opts=pulumi.ResourceOptions(parent=self, depends_on=list(args.after)),
-        )
-        gateway = aws.ec2.InternetGateway("gateway", vpc_id=vpc.id, tags=tags, opts=mine)
-        nodes_cidr, outer_cidr = _halves(args.vpc_cidr)
-        # A subnet that moves to another zone has the addresses of the one before: that must go first.
-        moves = pulumi.ResourceOptions(parent=self, delete_before_replace=True)
-
-        def subnet_of(name: str, cidr: str) -> aws.ec2.Subnet:
-            return aws.ec2.Subnet(
-                name, vpc_id=vpc.id, cidr_block=cidr, availability_zone=args.zone, tags=tags, opts=moves
-            )
-
-        subnet = subnet_of("subnet", nodes_cidr)
-        routes = aws.ec2.RouteTable("routes", vpc_id=vpc.id, tags=tags, opts=mine)
-        joined = aws.ec2.RouteTableAssociation(
-            "subnet-routes", route_table_id=routes.id, subnet_id=subnet.id, opts=mine
-        )
-
-        def route(name: str, table: aws.ec2.RouteTable, to: str, **target: pulumi.Input[str]) -> aws.ec2.Route:
-            return aws.ec2.Route(name, route_table_id=table.id, destination_cidr_block=to, **target, opts=mine)
-
-        if args.one_way_in:
-            outer = subnet_of("outer", outer_cidr)
-            outer_routes = aws.ec2.RouteTable("outer-routes", vpc_id=vpc.id, tags=tags, opts=mine)
-            outer_joined = aws.ec2.RouteTableAssociation(
-                "outer-subnet-routes", route_table_id=outer_routes.id, subnet_id=outer.id, opts=mine
-            )
-            outer_way = route("outer-way-out", outer_routes, ANYWHERE, gateway_id=gateway.id)
-            address = aws.ec2.Eip(
-                "nat-address",
-                domain="vpc",
-                tags=tags,
-                opts=pulumi.ResourceOptions(parent=self, depends_on=[gateway]),
-            )
-            nat = aws.ec2.NatGateway(
-                "nat",
-                allocation_id=address.id,
-                subnet_id=outer.id,
-                tags=tags,
-                opts=pulumi.ResourceOptions(parent=self, depends_on=[outer_way, outer_joined]),
-            )
-            self.ready.append(route("way-out", routes, ANYWHERE, nat_gateway_id=nat.id))
-            # What rank 0 answers to the operator must leave by the address that it came in by, not by the NAT's.
-            self.ready.append(route("way-back", routes, args.operator_cidr, gateway_id=gateway.id))
+        """A subnet in a VPC, its own or one that is there, and the way out of it."""
+        first = pulumi.ResourceOptions(parent=self, depends_on=list(args.after))
+        if args.ground:
+            self.vpc_id, nodes_cidr, outer_cidr = args.ground.vpc_id, args.ground.cidr, args.ground.outer_cidr
         else:
-            self.ready.append(route("way-out", routes, ANYWHERE, gateway_id=gateway.id))
+            self.vpc_id = aws.ec2.Vpc(
+                "vpc",
+                cidr_block=args.vpc_cidr,
+                enable_dns_support=True,
+                enable_dns_hostnames=True,  # EFS is mounted by name
+                tags=tags,
+                opts=first,
+            ).id
+            nodes_cidr, outer_cidr = halves(args.vpc_cidr)
+        subnet = self._subnet("subnet", nodes_cidr, args, tags)
+        self.subnet_id = subnet.id
+        if not args.ways.out:  # as the VPC's main route table leads
+            return
+        gateway: pulumi.Input[str] | None = args.ground.gateway_id if args.ground else None
+        gateway = gateway or aws.ec2.InternetGateway("gateway", vpc_id=self.vpc_id, tags=tags, opts=first).id
+        routes, joined = self._routes("routes", "subnet-routes", subnet, tags)
         self.ready.append(joined)
-        self.vpc_id, self.subnet_id = vpc.id, subnet.id
+        if args.ways.gateway:
+            assert outer_cidr
+            outer_tags = {**tags, "Name": f"{tags['Name']}{OUTER}"}
+            nat = self._nat(self._subnet("outer", outer_cidr, args, outer_tags), gateway, tags)
+            self.ready.append(self._route("way-out", routes, ANYWHERE, nat_gateway_id=nat.id))
+        else:
+            self.ready.append(self._route("way-out", routes, ANYWHERE, gateway_id=gateway))
+        if args.ways.one_way_in:
+            # What rank 0 answers to the operator must leave by the address that it came in by, not by the NAT's.
+            self.ready.append(self._route("way-back", routes, args.operator_cidr, gateway_id=gateway))
+
+    def _subnet(self, name: str, cidr: str, args: NetworkArgs, tags: Mapping[str, str]) -> aws.ec2.Subnet:
+        return aws.ec2.Subnet(
+            name,
+            vpc_id=self.vpc_id,
+            cidr_block=cidr,
+            availability_zone=args.zone,
+            tags=tags,
+            # A subnet that moves to another zone has the addresses of the one before: that must go first.
+            opts=pulumi.ResourceOptions(parent=self, depends_on=list(args.after), delete_before_replace=True),
+        )
+
+    def _routes(
+        self, name: str, joined: str, subnet: aws.ec2.Subnet, tags: Mapping[str, str]
+    ) -> tuple[aws.ec2.RouteTable, aws.ec2.RouteTableAssociation]:
+        mine = pulumi.ResourceOptions(parent=self)
+        table = aws.ec2.RouteTable(name, vpc_id=self.vpc_id, tags=tags, opts=mine)
+        return table, aws.ec2.RouteTableAssociation(joined, route_table_id=table.id, subnet_id=subnet.id, opts=mine)
+
+    def _route(self, name: str, table: aws.ec2.RouteTable, to: str, **target: pulumi.Input[str]) -> aws.ec2.Route:
+        mine = pulumi.ResourceOptions(parent=self)
+        return aws.ec2.Route(name, route_table_id=table.id, destination_cidr_block=to, **target, opts=mine)
+
+    def _nat(self, outer: aws.ec2.Subnet, gateway: pulumi.Input[str], tags: Mapping[str, str]) -> aws.ec2.NatGateway:
+        """The nodes' way out to the internet, by an address of its own."""
+        routes, joined = self._routes("outer-routes", "outer-subnet-routes", outer, tags)
+        way = self._route("outer-way-out", routes, ANYWHERE, gateway_id=gateway)
+        after_way = pulumi.ResourceOptions(parent=self, depends_on=[way, joined])
+        address = aws.ec2.Eip("nat-address", domain="vpc", tags=tags, opts=after_way)
+        return aws.ec2.NatGateway("nat", allocation_id=address.id, subnet_id=outer.id, tags=tags, opts=after_way)
 
     def _group(self, args: NetworkArgs, tags: Mapping[str, str]) -> None:
         mine = pulumi.ResourceOptions(parent=self)
@@ -143,8 +133,9 @@ class Network(pulumi.ComponentResource):
             opts=pulumi.ResourceOptions(parent=self, depends_on=list(args.after)),
         )
         rule = _RuleMaker(group, args.tags, mine)
+        if not args.ways.session:
+            self.ready.append(rule.ingress("ssh", "tcp", args.ssh_port, args.ssh_port, cidr_ipv4=args.operator_cidr))
         self.ready += [
-            rule.ingress("ssh", "tcp", args.ssh_port, args.ssh_port, cidr_ipv4=args.operator_cidr),
             rule.ingress("rendezvous", "tcp", *RENDEZVOUS_PORTS, referenced_security_group_id=group.id),
             # NCCL and gloo use ephemeral ports and EFA is no TCP at all, so members trust each other wholly;
             # EFA wants the same outwards by name, 0.0.0.0/0 is no substitute (AWS PCS guide, EFA groups).
@@ -186,9 +177,3 @@ class _RuleMaker:
             opts=self.opts,
             **target,
         )
-
-
-def _halves(vpc_cidr: str) -> tuple[str, str]:
-    """The nodes' subnet, and the other half of the VPC, for what stands before them."""
-    nodes, outer = ipaddress.IPv4Network(vpc_cidr).subnets()
-    return str(nodes), str(outer)

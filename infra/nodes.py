@@ -10,8 +10,8 @@ from typing import Any
 import pulumi
 import pulumi_aws as aws
 
+from infra.durations import show_duration
 from infra.fabric import Interface
-from infra.settings import show_duration
 
 RANK_TAG = "swift-fleet:rank"
 #: How long the node lives from its launch on, "4h": by it a sweep knows what is past its time, whoever made it.

@@ -27,6 +27,7 @@ from infra.site import Site, config_at, survey
 from infra.storage import Storage, StorageArgs
 from infra.tags import STACK_TAG
 from infra.userdata import user_data
+from infra.ways import ways
 
 ROOT = Path(__file__).resolve().parent.parent
 #: AWS's Deep Learning base image: driver, EFA, SSM agent; Amazon Linux has mount.efs as a package (docs/decisions/003).
@@ -66,8 +67,8 @@ def fleet(
 
     ends_at = site.now + config.lifetime + GRACE
     capacity = Capacity(name, capacity_args(config, site.place, tags, ends_at), opts)
-    access = Access(name, AccessArgs(key, config.instance_role, right_to(config.s3), tags), opts)
-    one_way_in = config.public_addresses and len(site.interfaces) > 1
+    way = ways(config, len(site.interfaces) > 1)
+    access = Access(name, AccessArgs(key, config.instance_role, right_to(config.s3), way.session, tags), opts)
     network = Network(
         name,
         NetworkArgs(
@@ -77,7 +78,8 @@ def fleet(
             ssh_port=config.ssh_port,
             subnet=site.subnet,
             security_group_id=config.security_group_id,
-            one_way_in=one_way_in,
+            ground=site.ground,
+            ways=way,
             tags=tags,
             after=capacity.ready,
         ),
@@ -113,10 +115,10 @@ def fleet(
             instance_profile=access.instance_profile,
             user_data=_user_data(config, storage),
             root_volume_gib=config.root_volume_gib,
-            public_addresses=config.public_addresses,
+            public_addresses=way.public,
             interfaces=site.interfaces,
             launch=capacity.launch,
-            one_way_in=one_way_in,
+            one_way_in=way.one_way_in,
             tags=tags,
             after=[*network.ready, *(storage.ready if storage else [])],
         ),

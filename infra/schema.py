@@ -14,7 +14,8 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
-from infra.settings import PREFIX, StackConfig, show_duration
+from infra.durations import show_duration
+from infra.settings import PREFIX, StackConfig
 
 DRAFT = "http://json-schema.org/draft-07/schema#"
 #: A file's values may be text as well, which is how `pulumi config set` writes them.

@@ -6,7 +6,6 @@ alike by `pulumi preview` and by `fleet plan`, before anything is created.
 
 from __future__ import annotations
 
-import ipaddress
 import json
 import re
 from collections.abc import Mapping
@@ -16,20 +15,19 @@ from typing import Annotated, Any, Literal
 
 from pydantic import (
     BaseModel,
-    BeforeValidator,
     ConfigDict,
     Field,
-    PlainSerializer,
     ValidationInfo,
-    WithJsonSchema,
     field_validator,
     model_validator,
 )
 from pydantic.alias_generators import to_camel
 
+from infra.addresses import network, sized, somebodys
 from infra.buckets import Buckets
 from infra.candidates import Candidates, InstanceTypeName
 from infra.catalog import catalog
+from infra.durations import Duration
 from infra.errors import BadInput
 from infra.written import nearest, read_yaml, validate
 
@@ -37,35 +35,6 @@ PROJECT = "swift-fleet"
 PREFIX = f"{PROJECT}:"
 #: Of the root snapshot of AWS's Deep Learning base image, which EC2 refuses to put on a smaller disk.
 IMAGE_GIB = 75
-#: Prefix length of the largest network that is somebody's own (10.0.0.0/8); two halves of the world are the world.
-NARROW = 8
-_UNITS = {"m": 60, "h": 3600, "d": 86400}
-
-
-def parse_duration(value: Any) -> timedelta:
-    """4h, 1d12h, 90m. Raises ValueError for what is none."""
-    if isinstance(value, timedelta):
-        return value
-    parts = re.fullmatch(r"(?:(\d+)d)?\s*(?:(\d+)h)?\s*(?:(\d+)m)?", str(value).strip())
-    if not parts or not any(parts.groups()):
-        raise ValueError("is no duration: write 90m, 4h or 1d12h")
-    return timedelta(seconds=sum(int(n or 0) * _UNITS[u] for n, u in zip(parts.groups(), "dhm", strict=True)))
-
-
-def show_duration(span: timedelta) -> str:
-    """4h, 1d12h, 90m: as a stack file writes it."""
-    minutes = int(span.total_seconds() // 60)
-    days, rest = divmod(minutes, 1440)
-    hours, minutes = divmod(rest, 60)
-    return "".join(f"{n}{u}" for n, u in ((days, "d"), (hours, "h"), (minutes, "m")) if n) or "0m"
-
-
-Duration = Annotated[
-    timedelta,
-    BeforeValidator(parse_duration),
-    PlainSerializer(show_duration),
-    WithJsonSchema({"type": "string", "pattern": r"^(?=\d)(\d+d)?\s*(\d+h)?\s*(\d+m)?$"}),
-]
 
 
 class StackConfig(BaseModel):
@@ -84,16 +53,20 @@ class StackConfig(BaseModel):
     idle_minutes: after which a node that does nothing ends itself; 0 for never. See docs/guardrails.md.
     zone: availability zone of the fleet; by default the first that offers the type.
     vpc_cidr: of the stack's own network.
+    vpc_id: an existing one, in which the fleet makes a subnet and a way out of its own.
+    subnet_cidr: of that subnet; by default the first part of the VPC that is free and large enough.
     subnet_id: an existing one to use, with its VPC.
     security_group_id: an existing one to use; rules are neither added nor checked.
     ssh_from_anywhere: allows an operatorCidr larger than a /8, such as 0.0.0.0/0.
     operator_cidr: who may open SSH; by default this machine's own public address.
+    access: ssh, to `ssh_port` from `operator_cidr`; or ssm, SSH through AWS's Session Manager: no node has a public
+        address, and no port is open to anybody.
     public_addresses: whether nodes get one. Without, the operator must be in the VPC or a network joined to it.
     ssh_user, ssh_port: as the image has them.
     ami: image id; by default AWS's Deep Learning base image for Amazon Linux 2023, of the day of the first up.
     root_volume_gib: encrypted gp3.
-    instance_role: a role by which the file system knows the nodes, with no rights but those of `s3`. Without, their
-        network does.
+    instance_role: a role by which the file system knows the nodes, with no rights but those of `s3` and `access`.
+        Without, their network does.
     shared_files: an EFS file system that every node mounts at `shared_path`.
     file_system_id: an existing EFS file system to mount, in place of one of the stack's own.
     s3: buckets and prefixes below which the nodes may list and read, or list and write, by their role.
@@ -114,10 +87,13 @@ class StackConfig(BaseModel):
     idle_minutes: Annotated[int, Field(ge=0, le=720)] = 60
     zone: str | None = None
     vpc_cidr: str = "10.77.0.0/16"
+    vpc_id: Annotated[str, Field(pattern=r"^vpc-[0-9a-f]{8,17}$")] | None = None
+    subnet_cidr: str | None = None
     subnet_id: Annotated[str, Field(pattern=r"^subnet-[0-9a-f]{8,17}$")] | None = None
     security_group_id: Annotated[str, Field(pattern=r"^sg-[0-9a-f]{8,17}$")] | None = None
     ssh_from_anywhere: bool = False
     operator_cidr: str | None = None
+    access: Literal["ssh", "ssm"] = "ssh"
     public_addresses: bool = True
     ssh_user: Annotated[str, Field(pattern=r"^[a-z_][a-z0-9_-]{0,31}$")] = "ec2-user"
     ssh_port: Annotated[int, Field(ge=1, le=65535)] = 22
@@ -144,34 +120,22 @@ class StackConfig(BaseModel):
             raise ValueError("must be 0 for never, or at least 15: a node is looked at every 5 minutes")
         return value
 
-    @field_validator("vpc_cidr", "operator_cidr")
-    @classmethod
-    def _network(cls, value: str | None) -> str | None:
-        if value is None:
-            return value
-        try:
-            network = ipaddress.IPv4Network(value)
-        except ValueError as error:
-            raise ValueError(f"is no IPv4 network: {error}") from error
-        return str(network)
-
     @field_validator("vpc_cidr")
     @classmethod
-    def _vpc_size(cls, value: str) -> str:
-        if not 16 <= ipaddress.IPv4Network(value).prefixlen <= 24:
-            raise ValueError("must be a /16 to /24")
-        return value
+    def _of_a_fleet(cls, value: str) -> str:
+        return sized(value, 16, 24)
+
+    @field_validator("subnet_cidr")
+    @classmethod
+    def _of_a_subnet(cls, value: str | None) -> str | None:
+        return value if value is None else sized(value, 16, 28)
 
     @field_validator("operator_cidr")
     @classmethod
     def _not_the_world(cls, value: str | None, known: ValidationInfo) -> str | None:
-        wide = value is not None and ipaddress.IPv4Network(value).prefixlen < NARROW
-        if wide and not known.data.get("ssh_from_anywhere"):
-            much = "the whole internet" if value == "0.0.0.0/0" else "much of the internet"
-            raise ValueError(
-                f"opens SSH to {much}: give your own network, such as 203.0.113.7/32, or say sshFromAnywhere: true"
-            )
-        return value
+        if value is None:
+            return value
+        return network(value) if known.data.get("ssh_from_anywhere") else somebodys(value)
 
     @model_validator(mode="after")
     def _capacity_is_of_one_kind(self) -> StackConfig:
@@ -210,10 +174,22 @@ class StackConfig(BaseModel):
 
     @model_validator(mode="after")
     def _network_is_whole(self) -> StackConfig:
-        if self.security_group_id and not self.subnet_id:
-            raise ValueError("securityGroupId belongs to an existing VPC: give subnetId too")
+        if self.vpc_id and self.subnet_id:
+            raise ValueError("subnetId tells its VPC: leave out vpcId, in which the fleet makes a subnet of its own")
+        if self.subnet_cidr and not self.vpc_id:
+            raise ValueError("subnetCidr is of a subnet made in an existing VPC: give vpcId, or vpcCidr instead")
+        if self.security_group_id and not (self.subnet_id or self.vpc_id):
+            raise ValueError("securityGroupId belongs to an existing VPC: give subnetId or vpcId too")
         if self.subnet_id and (self.zone or self.candidates.zones):
             raise ValueError("subnetId fixes the zone: leave out zone and candidates.zones")
+        return self
+
+    @model_validator(mode="after")
+    def _has_one_access(self) -> StackConfig:
+        if self.access == "ssm" and not self.instance_role:
+            raise ValueError("access: ssm is a right of the nodes' role: leave it out, or instanceRole: false")
+        if self.access == "ssm" and self.operator_cidr:
+            raise ValueError("access: ssm opens SSH to no network: leave out operatorCidr")
         cards = max(catalog().types[name].network_cards for name in self.instance_types)
         if self.operator_cidr == "0.0.0.0/0" and self.public_addresses and self.wants_efa and cards > 1:
             raise ValueError("operatorCidr must be your own network where nodes have several network cards")

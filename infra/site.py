@@ -16,24 +16,27 @@ from infra.catalog import catalog
 from infra.cloud import Cloud, translated
 from infra.cost import over_cap, priced
 from infra.errors import BadInput, CloudRefused
-from infra.fabric import Interface, interfaces_of
+from infra.existing import ExistingSubnet, Ground, ground, read_subnet, read_vpc
+from infra.fabric import Interface, addressed, interfaces_of
 from infra.files import ExistingFiles, read_files
-from infra.network import ExistingSubnet, read_subnet
+from infra.nodes import fleet_name
 from infra.place import Place, places
 from infra.prices import rates
 from infra.settings import PREFIX, StackConfig
+from infra.ways import ways
 
 
 @dataclass(frozen=True)
 class Site:
-    """now: AWS's clock. subnet, files: existing ones, None for the stack's own. interfaces: of each node; none is one
-    plain interface.
+    """now: AWS's clock. operator_cidr: "" where SSH is open to nobody. subnet, files: existing ones, None for the
+    stack's own. ground: where in an existing VPC. interfaces: of each node; none is one plain interface.
     """
 
     place: Place
     operator_cidr: str
     now: datetime
     subnet: ExistingSubnet | None = None
+    ground: Ground | None = None
     interfaces: tuple[Interface, ...] = ()
     files: ExistingFiles | None = None
 
@@ -56,17 +59,24 @@ def survey(cloud: Cloud, config: StackConfig, stack: str, place: Place | None = 
         raise BadInput(
             f"is in {subnet.zone}, the capacity in {place.zone}", where=subnet.id, do="Choose a subnet of that zone."
         )
-    if subnet and subnet.free < missing:
+    interfaces = interfaces_of(cloud, place.instance_type) if config.wants_efa else ()
+    needed = missing * addressed(interfaces)
+    if subnet and subnet.free < needed:
         raise BadInput(
-            f"has {subnet.free} addresses free, {missing} are needed", where=subnet.id, do="Choose a larger subnet."
+            f"has {subnet.free} addresses free, {needed} are needed", where=subnet.id, do="Choose a larger subnet."
         )
+    way, there = ways(config, len(interfaces) > 1), None
+    if config.vpc_id:
+        vpc = read_vpc(cloud, config.vpc_id, stack)
+        there = ground(vpc, config, way, fleet_name(stack), config.nodes * addressed(interfaces))
     return Site(
         place=place,
-        operator_cidr=config.operator_cidr or own_address(),
+        operator_cidr="" if way.session else config.operator_cidr or own_address(),
         now=now,
         subnet=subnet,
-        interfaces=interfaces_of(cloud, place.instance_type) if config.wants_efa else (),
-        files=read_files(cloud, config, stack, place.zone, subnet.vpc_id if subnet else None),
+        ground=there,
+        interfaces=interfaces,
+        files=read_files(cloud, config, stack, place.zone, subnet.vpc_id if subnet else config.vpc_id),
     )
 
 

@@ -223,7 +223,7 @@ def _shown(rule: Rule) -> dict[str, object]:
 def _span(text: str) -> timedelta:
     from pydantic import TypeAdapter, ValidationError
 
-    from infra.settings import Duration
+    from infra.durations import Duration
 
     try:
         return TypeAdapter(Duration).validate_python(text)

@@ -154,7 +154,7 @@ def status(stack: str | None, hosts: str | None, local: bool, key: Path | None, 
 @options.json
 def extend(duration: str, stack: str | None, key: Path | None, as_json: bool) -> None:
     """Let a fleet live DURATION longer (90m, 2h, 1d12h): every end that goes by time moves, or none."""
-    from infra.settings import parse_duration
+    from infra.durations import parse_duration
     from training.extending import extend as move
     from training.screen import one_stage
     from training.stack_fleet import StackFleet

@@ -47,6 +47,10 @@ def test_without_public_addresses_and_shared_files_neither_is_billed() -> None:
         ({"nodes": 4, "efa": True, "subnetId": "subnet-0123456789abcdef0"}, 1, 0),
         ({"nodes": 4, "efa": True, "publicAddresses": False}, 0, 0),
         ({"nodes": 4, "efa": True, "instanceType": "g6.8xlarge"}, 4, 0),  # one card
+        ({"nodes": 4, "access": "ssm"}, 1, 1),
+        ({"nodes": 4, "efa": True, "access": "ssm", "vpcId": "vpc-0123456789abcdef0"}, 1, 1),
+        ({"nodes": 4, "access": "ssm", "subnetId": "subnet-0123456789abcdef0"}, 0, 0),
+        ({"nodes": 4, "vpcId": "vpc-0123456789abcdef0"}, 4, 0),
     ],
 )
 def test_the_ways_in_and_out_are_billed_as_they_are_made(

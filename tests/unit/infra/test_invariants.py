@@ -12,22 +12,25 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
+from infra.access import SESSION_RIGHTS, allowing
 from infra.budget import within_budget
 from infra.catalog import catalog
 from infra.cost import hourly_cost
 from infra.errors import BadInput
+from infra.existing import ExistingSubnet, Ground
 from infra.fabric import Interface
 from infra.guardrails import GRACE
-from infra.network import ExistingSubnet
 from infra.place import Place
 from infra.prices import shipped
 from infra.program import fleet_program
 from infra.settings import StackConfig, from_pulumi
 from infra.site import Site
+from infra.ways import ways
 
 from .test_program import NOW, UNTAGGED, Engine, ingress, run
 
 WORLD = ("0.0.0.0/0", "::/0")
+ROLE_POLICY = "aws:iam/rolePolicy:RolePolicy"
 FLAG = st.sampled_from(["true", "false"])
 BOUGHT = {"capacityReservationId": "cr-0123456789abcdef0"}
 
@@ -59,7 +62,10 @@ NETWORK = st.one_of(
     st.builds(lambda cidr: {"vpcCidr": cidr}, cidrs(16)),
     st.just({"subnetId": "subnet-0123456789abcdef0"}),
     st.just({"subnetId": "subnet-0123456789abcdef0", "securityGroupId": "sg-0123456789abcdef0"}),
+    st.just({"vpcId": "vpc-0123456789abcdef0"}),
+    st.just({"vpcId": "vpc-0123456789abcdef0", "securityGroupId": "sg-0123456789abcdef0"}),
 )
+ACCESS = st.sampled_from([{}, {"access": "ssm"}])
 REST = st.fixed_dictionaries(
     {"instanceType": st.sampled_from(sorted(catalog().types)), "nodes": st.integers(1, 3)},
     optional={
@@ -86,6 +92,8 @@ REST = st.fixed_dictionaries(
 def taken(*parts: dict[str, Any]) -> StackConfig:
     """The stack, as far as it is not refused for what it says or for its money."""
     asked = {f"swift-fleet:{key}": value for part in parts for key, value in part.items()}
+    if asked.get("swift-fleet:access") == "ssm":
+        asked.pop("swift-fleet:operatorCidr", None)
     try:
         config = from_pulumi(asked, "stack file")
         return within_budget(config, hourly_cost(config, shipped("us-east-1", config.instance_type)))
@@ -100,7 +108,10 @@ def site_of(config: StackConfig) -> Site:
     wires = tuple(Interface(card, min(card, 1), "efa" if card == 0 else "efa-only") for card in range(efa))
     place = Place(config.instance_type, config.zone or "us-east-1a")
     subnet = ExistingSubnet(config.subnet_id, "vpc-1", place.zone, 200) if config.subnet_id else None
-    return Site(place, config.operator_cidr or "203.0.113.7/32", NOW, subnet, wires)
+    way = ways(config, len(wires) > 1)
+    theirs = Ground("vpc-1", "10.0.0.0/24", "10.0.1.0/28" if way.gateway else None, "igw-1") if config.vpc_id else None
+    operator = "" if way.session else config.operator_cidr or "203.0.113.7/32"
+    return Site(place, operator, NOW, subnet, theirs, wires)
 
 
 @pytest.fixture(scope="module")
@@ -108,12 +119,12 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("clone")
 
 
-@given(rest=REST, capacity=CAPACITY, network=NETWORK)
-@settings(max_examples=25, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@given(rest=REST, capacity=CAPACITY, network=NETWORK, access=ACCESS)
+@settings(max_examples=30, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 def test_every_stack_that_is_taken_keeps_its_promises(
-    clone: Path, rest: dict[str, Any], capacity: dict[str, Any], network: dict[str, Any]
+    clone: Path, rest: dict[str, Any], capacity: dict[str, Any], network: dict[str, Any], access: dict[str, Any]
 ) -> None:
-    config = taken(rest, capacity, network)
+    config = taken(rest, capacity, network, access)
     site = site_of(config)
     fleet = run(Engine(), lambda: fleet_program(clone, "dev", config, site))
     assert len(fleet.all("aws:ec2/instance:Instance")) == config.nodes
@@ -121,13 +132,14 @@ def test_every_stack_that_is_taken_keeps_its_promises(
     guarded(fleet, config)
     tagged(fleet)
     ends(fleet, config)
-    few_rights(fleet)
+    few_rights(fleet, config)
 
 
 def closed(fleet: Engine, config: StackConfig, site: Site) -> None:
     """From outside the fleet nobody comes in but the operator, by SSH."""
     outside = [rule for rule in ingress(fleet) if "referencedSecurityGroupId" not in rule]
-    assert len(outside) == (0 if config.security_group_id else 1)
+    session = config.access == "ssm"
+    assert len(outside) == (0 if config.security_group_id or session else 1)
     for rule in outside:
         assert (rule["ipProtocol"], rule["fromPort"], rule["toPort"]) == ("tcp", config.ssh_port, config.ssh_port)
         assert rule["cidrIpv4"] == site.operator_cidr
@@ -135,9 +147,9 @@ def closed(fleet: Engine, config: StackConfig, site: Site) -> None:
         assert length >= 8 or config.ssh_from_anywhere
     for group in fleet.all("aws:ec2/securityGroup:SecurityGroup"):
         assert "ingress" not in group and "egress" not in group
-    if not config.public_addresses:
+    if session or not config.public_addresses:
         public = [node for node in fleet.all("aws:ec2/instance:Instance") if node.get("associatePublicIpAddress")]
-        assert public == fleet.all("aws:ec2/eip:Eip") == []
+        assert public == [] and {one.name for one in fleet.made if one.typ == "aws:ec2/eip:Eip"} <= {"nat-address"}
         wires = [card for one in templates(fleet) for card in one["networkInterfaces"]]
         assert not [card for card in wires if card.get("associatePublicIpAddress") == "true"]
 
@@ -188,14 +200,18 @@ def ends(fleet: Engine, config: StackConfig) -> None:
     assert len(fleet.all("aws:cloudwatch/metricAlarm:MetricAlarm")) == config.nodes * (config.idle_minutes > 0)
 
 
-def few_rights(fleet: Engine) -> None:
-    """No action by wildcard; where a right is on every resource, a condition binds it to the stack's tag."""
+def few_rights(fleet: Engine, config: StackConfig) -> None:
+    """No action by wildcard; where a right is on every resource, a condition binds it to the stack's tag. Beside that
+    only what SSM's agent needs, which AWS binds to no resource: where it was asked for."""
     assert not [one for one in fleet.made if "PolicyAttachment" in one.typ or one.typ == "aws:iam/policy:Policy"]
     for role in fleet.all("aws:iam/role:Role"):
         assert not role.get("managedPolicyArns") and not role.get("inlinePolicies")
         for trusted in statements(role["assumeRolePolicy"]):
             assert list(trusted["Principal"]) == ["Service"] and trusted["Action"] == "sts:AssumeRole"
-    for policy in fleet.all("aws:iam/rolePolicy:RolePolicy"):
+    for one in fleet.made:
+        if one.name == "session-right":
+            assert config.access == "ssm" and one.inputs["policy"] == allowing(*SESSION_RIGHTS)
+    for policy in [one.inputs for one in fleet.made if one.typ == ROLE_POLICY and one.name != "session-right"]:
         for right in statements(policy["policy"]):
             assert right["Effect"] == "Allow" and not any("*" in action for action in actions(right))
             if right["Resource"] == "*":

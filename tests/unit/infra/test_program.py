@@ -20,9 +20,10 @@ from infra.alarms import idle_percent
 from infra.buckets import Buckets, right_to
 from infra.budget import capped, within_budget
 from infra.cost import hourly_cost
+from infra.existing import ExistingSubnet, Ground
 from infra.fabric import Interface
 from infra.files import ExistingFiles
-from infra.network import RENDEZVOUS_PORTS, ExistingSubnet
+from infra.network import RENDEZVOUS_PORTS
 from infra.place import Place
 from infra.prices import shipped
 from infra.program import IMAGE, fleet_program, program
@@ -391,6 +392,49 @@ def test_an_existing_subnet_and_group_are_used_and_no_network_is_made(tmp_path: 
     assert (node["subnetId"], node["vpcSecurityGroupIds"]) == (theirs["subnetId"], [theirs["securityGroupId"]])
     assert fleet.one("files-access")["vpcId"] == "vpc-1"
     assert fleet.one("nfs")["referencedSecurityGroupId"] == theirs["securityGroupId"]
+
+
+VPC = "vpc-0123456789abcdef0"
+
+
+@pytest.mark.parametrize("gateway", ["igw-1", None])
+def test_in_an_existing_vpc_the_fleet_makes_its_subnet_and_a_way_out_by_the_gateway_that_is_there(
+    tmp_path: Path, gateway: str | None
+) -> None:
+    site = place_of("g6.xlarge", ground=Ground(VPC, "10.0.4.0/23", None, gateway))
+    fleet = planned(tmp_path, site, vpcId=VPC)
+    subnet = fleet.one("subnet")
+    assert (subnet["vpcId"], subnet["cidrBlock"], fleet.one("nodes")["vpcId"]) == (VPC, "10.0.4.0/23", VPC)
+    assert fleet.one("way-out")["gatewayId"] == (gateway or "id-gateway")
+    made = {one.typ for one in fleet.made}
+    assert "aws:ec2/vpc:Vpc" not in made
+    assert ("aws:ec2/internetGateway:InternetGateway" in made) is (gateway is None)
+    assert [one.name for one in fleet.made].index("room") < [one.name for one in fleet.made].index("subnet")
+
+
+def test_private_nodes_in_an_existing_vpc_use_its_own_routes(tmp_path: Path) -> None:
+    site = place_of("g6.xlarge", ground=Ground(VPC, "10.0.4.0/23", None, "igw-1"))
+    fleet = planned(tmp_path, site, vpcId=VPC, publicAddresses="false")
+    assert not {one.typ.split("/")[0] for one in fleet.made if "oute" in one.typ or "ateway" in one.typ}
+    assert fleet.one("node-000")["subnetId"] == "id-subnet"
+
+
+@pytest.mark.parametrize("interfaces", [(), P5])
+def test_by_session_manager_no_port_is_open_no_node_has_an_address_and_the_agent_gets_out(
+    tmp_path: Path, interfaces: tuple[Interface, ...]
+) -> None:
+    config = {key: value for key, value in CONFIG.items() if key != "operatorCidr"} | {"access": "ssm"}
+    asked = from_pulumi({f"swift-fleet:{key}": value for key, value in config.items()}, "stack file")
+    site = replace(place_of("g6.xlarge", interfaces=interfaces), operator_cidr="")
+    fleet = run(Engine(), lambda: fleet_program(tmp_path, "dev", asked, site))
+    assert not [rule for rule in ingress(fleet) if "referencedSecurityGroupId" not in rule]
+    assert [one.name for one in fleet.made if one.typ == "aws:ec2/eip:Eip"] == ["nat-address"]
+    assert not fleet.one("node-000").get("associatePublicIpAddress")
+    assert fleet.one("way-out")["natGatewayId"] == "id-nat" and "way-back" not in {one.name for one in fleet.made}
+    (right,) = json.loads(fleet.one("session-right")["policy"])["Statement"]
+    assert fleet.one("session-right")["role"] == "fleet-dev-node-role"
+    assert right["Action"][0] == "ssm:UpdateInstanceInformation" and len(right["Action"]) == 5
+    assert {action.split(":")[0] for action in right["Action"][1:]} == {"ssmmessages"}
 
 
 def test_the_image_is_awss_newest_for_deep_learning_by_default(fleet: Engine) -> None:

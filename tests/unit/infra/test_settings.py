@@ -9,16 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from infra.durations import parse_duration, show_duration
 from infra.errors import BadInput
-from infra.settings import (
-    StackConfig,
-    from_pulumi,
-    known_stacks,
-    load_stack,
-    parse_duration,
-    show_duration,
-    write_nodes,
-)
+from infra.settings import StackConfig, from_pulumi, known_stacks, load_stack, write_nodes
 
 ROOT = Path(__file__).parents[3]
 
@@ -171,15 +164,22 @@ OTHERS: dict[str, Any] = {
     "operatorCidr": "0.0.0.0/0",
     "sshFromAnywhere": True,
 }
+#: A third network, and another way in.
+WITHIN: dict[str, Any] = {
+    "instanceType": "g6.xlarge",
+    "access": "ssm",
+    "vpcId": "vpc-0123456789abcdef0",
+    "subnetCidr": "10.1.8.0/24",
+}
 
 
-@pytest.mark.parametrize("fields", [FIELDS, OTHERS])
+@pytest.mark.parametrize("fields", [FIELDS, OTHERS, WITHIN])
 def test_the_engine_and_the_command_read_the_same_stack_alike(tmp_path: Path, fields: dict[str, Any]) -> None:
     project(tmp_path, *(f"{key}: {json.dumps(value)}" for key, value in fields.items()))
     by_command, _ = load_stack(tmp_path, "dev")
     texts = {f"swift-fleet:{k}": v if isinstance(v, str) else json.dumps(v) for k, v in fields.items()}
     assert from_pulumi({**texts, "aws:region": "us-east-1"}, source="x") == by_command
-    assert FIELDS.keys() | OTHERS.keys() == {field.alias for field in StackConfig.model_fields.values()}
+    assert FIELDS.keys() | OTHERS.keys() | WITHIN.keys() == {field.alias for field in StackConfig.model_fields.values()}
 
 
 def test_the_engine_refuses_a_misspelt_key_as_the_command_does() -> None:
@@ -227,9 +227,14 @@ def test_a_config_survives_its_own_json(minutes: int, nodes: int) -> None:
             ("capacity: reservation", "capacityReservationId: cr-0123456789abcdef0", "zone: us-east-1a"),
             "a reservation has one type and one zone",
         ),
-        (("securityGroupId: sg-0123456789abcdef0",), "give subnetId too"),
+        (("securityGroupId: sg-0123456789abcdef0",), "give subnetId or vpcId too"),
         (("subnetId: subnet-0123456789abcdef0", "zone: us-east-1a"), "subnetId fixes the zone"),
         (("subnetId: vpc-0123456789abcdef0",), "String should match pattern"),
+        (("vpcId: vpc-0123456789abcdef0", "subnetId: subnet-0123456789abcdef0"), "subnetId tells its VPC"),
+        (("subnetCidr: 10.1.0.0/24",), "give vpcId, or vpcCidr instead"),
+        (("vpcId: vpc-0123456789abcdef0", "subnetCidr: 10.1.0.0/29"), "swift-fleet:subnetCidr  must be a /16 to /28"),
+        (("access: ssm", "instanceRole: false"), "access: ssm is a right of the nodes' role"),
+        (("access: ssm", "operatorCidr: 203.0.113.7/32"), "leave out operatorCidr"),
         (('s3: {"read": ["s3://corpora/*"]}',), "swift-fleet:s3.read.0  String should match pattern"),
         (('s3: {"write": ["s3://results"]}', "instanceRole: false"), "s3 is a right of the nodes' role"),
         (("retain: true", "sharedFiles: false"), "retain is about shared files"),
