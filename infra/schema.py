@@ -9,7 +9,7 @@ import inspect
 import re
 from collections.abc import Mapping
 from datetime import timedelta
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
@@ -33,7 +33,8 @@ def described(model: type[BaseModel]) -> dict[str, str]:
     """The lines `key: meaning` of a model's docstring; a field without one is a mistake."""
     found: dict[str, str] = {}
     keys: list[str] = []
-    for line in (inspect.getdoc(model) or "").splitlines():
+    classes = [one for one in reversed(model.__mro__) if issubclass(one, BaseModel) and one is not BaseModel]
+    for line in "\n".join(inspect.cleandoc(one.__doc__ or "") for one in classes).splitlines():
         begun = re.match(r"([a-z0-9_]+(?:, [a-z0-9_]+)*): (.*)", line)
         if begun:
             keys = begun.group(1).split(", ")
@@ -63,7 +64,11 @@ def json_schema(model: type[BaseModel]) -> dict[str, Any]:
         key = field.alias or name
         default = field.get_default(call_default_factory=True)
         shown = {} if default in (None, PydanticUndefined) else {"default": _plain(default)}
-        keys[key] = {"description": said[name], **shown, **_allowed(whole["properties"][key], inner)}
+        allowed = _allowed(whole["properties"][key], inner)
+        if "$ref" in allowed.get("items", {}):
+            (held,) = [one for one in get_args(field.annotation) if one is not Ellipsis]
+            allowed["items"] = json_schema(held)
+        keys[key] = {"description": said[name], **shown, **allowed}
     required = {"required": whole["required"]} if whole.get("required") else {}
     return {"type": "object", **required, "properties": keys, "additionalProperties": False}
 

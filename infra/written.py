@@ -7,10 +7,10 @@ becomes a sentence, for job files and stack files alike.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -50,7 +50,7 @@ def nearest(word: str, words: Iterable[str]) -> str | None:
 
 
 def read_yaml(path: Path) -> tuple[dict[str, Any], dict[str, int]]:
-    """A YAML file's top mapping, and the line of each of its keys (`args.lora_rank` for one level down)."""
+    """A YAML file's top mapping, and the line of each of its keys (`args.lora_rank`, `then.0.args.model`)."""
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError as error:
@@ -71,11 +71,17 @@ def read_yaml(path: Path) -> tuple[dict[str, Any], dict[str, int]]:
         data = {}
     if not isinstance(data, dict):
         raise BadInput("not a mapping of keys to values", where=str(path), do="Write `key: value` lines.")
-    lines = dict(loader.lines.get(id(data), {}))
-    for key, value in data.items():
-        for inner, line in loader.lines.get(id(value), {}).items():
-            lines[f"{key}.{inner}"] = line
-    return data, lines
+    return data, dict(_keys(data, loader.lines, "", set()))
+
+
+def _keys(value: Any, known: Mapping[int, Mapping[str, int]], prefix: str, seen: set[int]) -> Iterator[tuple[str, int]]:
+    """The line of each key of a value, at any depth. seen: what an alias repeats is told once."""
+    if not isinstance(value, dict | list) or id(value) in seen:
+        return
+    seen.add(id(value))
+    yield from ((f"{prefix}{key}", line) for key, line in known.get(id(value), {}).items())
+    for key, inner in value.items() if isinstance(value, dict) else enumerate(value):
+        yield from _keys(inner, known, f"{prefix}{key}.", seen)
 
 
 def validate(
@@ -121,8 +127,8 @@ def _sentence(problem: Problem, file: Path, lines: Mapping[str, int], prefix: st
 def _problem(model: type[BaseModel], problem: Any) -> Problem:
     key = ".".join(str(part) for part in problem["loc"])
     if problem["type"] == "extra_forbidden":
-        known = [field.alias or name for name, field in model.model_fields.items()]
-        guess = nearest(key, known)
+        known = [field.alias or name for name, field in _inner(model, problem["loc"]).model_fields.items()]
+        guess = nearest(str(problem["loc"][-1]), known)
         return Problem(key, "unknown key", f"Did you mean {guess}?" if guess else f"Known: {', '.join(known)}.")
     if problem["type"] == "missing":
         return Problem(key, "is missing", "Add it.")
@@ -130,3 +136,12 @@ def _problem(model: type[BaseModel], problem: Any) -> Problem:
     given = problem.get("input")
     shown = f" (given: {given!r})" if isinstance(given, str | int | float | bool) else ""
     return Problem(key, f"{said}{shown}")
+
+
+def _inner(model: type[BaseModel], loc: Iterable[Any]) -> type[BaseModel]:
+    """The model that a key at `loc` belongs to: its own, or the one that a list of it holds."""
+    for part in loc:
+        field = model.model_fields.get(str(part))
+        held = [one for one in get_args(field.annotation) if isinstance(one, type)] if field else []
+        model = next((one for one in held if issubclass(one, BaseModel)), model)
+    return model

@@ -6,20 +6,22 @@ All findings at once. Needs no network, and imports neither torch nor ms-swift.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from infra.errors import BadInput
 from infra.written import problems, read_yaml
+from training import chain
 from training.findings import Finding, refuse
-from training.job import COMMANDS, Job
+from training.job import COMMANDS, Job, JobStep
 from training.place import place
 from training.plan import Offer, Plan, make_plan
+from training.references import with_examples
 from training.swift.arguments import VERSION
 from training.swift.check import check
 from training.swift.given import World
-from training.swift.plugins import Plugins, read_plugins
+from training.swift.plugins import read_plugins
 
 MOST_BYTES = 2_000_000
 
@@ -45,20 +47,38 @@ def check_file(file: Path, offer: Offer | None = None) -> Checked:
         return Checked(file, None, (Finding("error", error.where, error.what, error.do),), {})
     job, wrong = problems(Job, data)
     found = [Finding("error", one.key, one.what, one.do) for one in wrong]
-    plugins = Plugins()
-    if job:
-        placed = place(job, file.parent)
-        found += [*placed.findings, *_pinned(job), *_data(job, file.parent, offer), *_apart(job, offer)]
-        plugins, said = read_plugins(_plugin_files(job, file.parent))
-        found += said
-    found += _arguments(data, job, offer, plugins)
+    if job is None:
+        return Checked(file, None, (*found, *_arguments(data)), lines)
+    for number, step in enumerate(job.steps):
+        found += [_placed(one, chain.place_of(number)) for one in _of_step(job, step, file, offer)]
+    shape = chain.Shape(offer.nodes, offer.gpus_per_node, offer.shared) if offer else None
+    found += chain.check(job, shape)
     return Checked(file, job, tuple(found), lines)
+
+
+def _placed(finding: Finding, at: str) -> Finding:
+    """A finding with its key where it stands in the file; one of a data file or of the whole job is there already."""
+    ours = finding.where.split(".")[0] in JobStep.model_fields
+    return replace(finding, where=at + finding.where) if ours else finding
+
+
+def _of_step(job: Job, step: Job, file: Path, offer: Offer | None) -> list[Finding]:
+    """Of one step by itself: its paths, data, plugins and arguments."""
+    placed = place(step, file.parent)
+    plugins, said = read_plugins(_plugin_files(step, file.parent))
+    found = [*placed.findings, *(_pinned(job) if step is job else ()), *_data(step, file.parent, offer)]
+    found += [*_apart(step, offer), *said]
+    if step.trainer == "torchrun":
+        return found
+    args = with_examples(job.steps, step.args)
+    world = world_of(step, offer) if offer else None
+    version = job.ms_swift or VERSION
+    command = f"{step.trainer} {step.command}"
+    return found + check(command, args, version=version, world=world, env=step.env, plugins=plugins)
 
 
 def checked_plan(file: Path, offer: Offer) -> tuple[Plan, Mapping[str, int]]:
     """The plan of a job file without errors, with what else was found; else BadInput with a line for each error."""
-    from dataclasses import replace
-
     checked = check_file(file, offer)
     refuse(checked.findings, file, checked.lines)
     assert checked.job, "a file that is no job has an error"
@@ -69,18 +89,14 @@ def checked_plan(file: Path, offer: Offer) -> tuple[Plan, Mapping[str, int]]:
 def world_of(job: Job, offer: Offer) -> World:
     if not job.distributed:
         return World(1, 1, offer.gpus_per_node)
-    return World(offer.nodes, job.nproc_per_node or max(1, offer.gpus_per_node), offer.gpus_per_node)
+    return World(len(job.ranks) or offer.nodes, job.nproc_per_node or max(1, offer.gpus_per_node), offer.gpus_per_node)
 
 
-def _arguments(data: Mapping[str, Any], job: Job | None, offer: Offer | None, plugins: Plugins) -> list[Finding]:
-    """Of the arguments, also in a file that is no job yet: as long as it says whose they are."""
+def _arguments(data: Mapping[str, Any]) -> list[Finding]:
+    """Of the arguments in a file that is no job yet: as long as it says whose they are."""
     trainer, command, args = data.get("trainer", "swift"), data.get("command"), data.get("args", {})
     if not isinstance(trainer, str) or command not in COMMANDS.get(trainer, ()) or not isinstance(args, dict):
         return []
-    if job:
-        world = world_of(job, offer) if offer else None
-        version = job.ms_swift or VERSION
-        return check(f"{trainer} {command}", args, version=version, world=world, env=job.env, plugins=plugins)
     return check(f"{trainer} {command}", {name: value for name, value in args.items() if value is not None})
 
 
@@ -105,7 +121,7 @@ def _pinned(job: Job) -> list[Finding]:
 def _apart(job: Job, offer: Offer | None) -> list[Finding]:
     """Of Megatron's output where no two nodes see one folder: each writes its own pieces of a checkpoint, the last its
     log and state, node 0 what names them. An absolute path is the person's word; preflight looks whether it is one."""
-    if job.trainer != "megatron" or not offer or offer.nodes == 1 or offer.shared:
+    if job.trainer != "megatron" or not offer or offer.shared or len(chain.ranks_of(job, offer.nodes)) == 1:
         return []
     if str(job.args.get("output_dir", "output")).startswith(("/", "~")):
         return []

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from infra.errors import BadInput
+from training.chain import place_of
 from training.findings import Finding
 from training.fit import NODES, TRAINING, Fitting, Machine, Sized, cheaper_by, findings, fittings, shown, sized
 from training.plan import Plan
@@ -63,8 +64,19 @@ class PlanMemory:
 
 
 def of_plan(plan: Plan, machines: Sequence[Machine]) -> PlanMemory:
-    """The estimate of a planned job, with the fleets that it would fit and what is to be said of its own."""
-    offer = plan.offer
+    """The estimate of a planned job: of its step that needs most of a GPU, with what is to be said of all of them."""
+    found = [_of_step(step, machines) for step in plan.steps]
+    most = max(found, key=lambda one: sum(one.asked.parts.values()) if one.asked else 0.0)
+    places = [place_of(number) for number in range(len(found))]
+    said = [
+        replace(one, where=at + one.where) for at, memory in zip(places, found, strict=True) for one in memory.findings
+    ]
+    return replace(most, findings=tuple(said))
+
+
+def _of_step(plan: Plan, machines: Sequence[Machine]) -> PlanMemory:
+    """Of one step, with the fleets that it would fit."""
+    offer = replace(plan.offer, nodes=len(plan.ranks))
     gpus = offer.nodes * offer.gpus_per_node
     if plan.job.command not in TRAINING or not gpus:
         return PlanMemory(None, (), offer.gpu_memory_gib)

@@ -1,4 +1,4 @@
-"""`job.yaml` -> `Job`: what to train, in ms-swift's own words.
+"""`job.yaml` -> `Job`: what to train, in ms-swift's own words, and what to do with it `then`.
 
 `args` is exactly what a swift YAML file holds, so a file that works with `swift sft file.yaml` works as a job.
 """
@@ -20,38 +20,42 @@ MEGATRON_COMMANDS = ("sft", "pt", "rlhf", "export")
 DISTRIBUTED = {"swift": {"sft", "pt", "rlhf", "infer"}, "megatron": set(MEGATRON_COMMANDS)}
 COMMANDS = {"swift": SWIFT_COMMANDS, "megatron": MEGATRON_COMMANDS}
 
+#: Commands that go on until they are ended, and those of them that others ask over HTTP.
+SERVERS = ("deploy", "rollout", "app", "web-ui")
+ENDPOINTS = ("deploy", "rollout")
+
+#: Of a step: it stands in paths, and between braces.
+NAME = r"^[a-z][a-z0-9-]*$"
+
 #: What makes a process a rank: set by the driver alone.
 RANK_VARIABLES = ("NNODES", "NODE_RANK", "MASTER_ADDR", "MASTER_PORT", "NPROC_PER_NODE")
 
 
-class Job(BaseModel):
-    """What one job file says.
+class JobStep(BaseModel):
+    """One command: all of a job, or one step of it.
 
+    name: of the step, by which later ones name what it leaves; by default train, merge, quantize or its command.
     trainer, command: `swift sft`, `megatron pt`, ...; with torchrun a Python script of your own, beside the job file.
     args: ms-swift's arguments by their own names; a list is several values, a mapping one JSON value. torchrun's script
         gets them as `--name value`.
-    ms_swift: the release that the job is written for, such as 4.6.0; that the nodes get another is a warning.
     plugins: Python files beside the job file that register rewards, losses, metrics: sent to every node, and given to
         ms-swift as `external_plugins`.
     env: variables of the training processes. The five that make a rank (NNODES NODE_RANK MASTER_ADDR
         MASTER_PORT NPROC_PER_NODE) are the driver's and refused here.
-    secrets: names of variables taken from the operator's environment, sent over SSH's stdin and never stored.
+    ranks: the nodes that it runs on; by default all for what torchrun starts, node 0 for the rest.
     nproc_per_node: processes a node; by default one a GPU, or one where there is none.
-    budget: USD for a fleet that the run makes itself, boot included: it ends when that is spent. Of this and the
-        stack's own the smaller counts; a fleet that is up already keeps its deadline.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    name: Annotated[str, Field(pattern=NAME)] | None = None
     trainer: Literal["swift", "megatron", "torchrun"] = "swift"
     command: str
     args: dict[str, Any] = Field(default_factory=dict)
-    ms_swift: Annotated[str, Field(pattern=r"^\d+\.\d+\.\d+$")] | None = None
     plugins: tuple[str, ...] = ()
     env: dict[str, str] = Field(default_factory=dict)
-    secrets: tuple[str, ...] = ()
+    ranks: tuple[Annotated[int, Field(ge=0)], ...] = ()
     nproc_per_node: Annotated[int, Field(ge=1)] | None = None
-    budget: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
 
     @field_validator("env", mode="before")
     @classmethod
@@ -92,9 +96,61 @@ class Job(BaseModel):
             raise ValueError(f"command {value!r} is unknown to {trainer}: {hint}")
         return value
 
+    @field_validator("ranks")
+    @classmethod
+    def _once(cls, value: tuple[int, ...]) -> tuple[int, ...]:
+        if len(set(value)) < len(value):
+            raise ValueError("a rank is named twice: a node runs one process group of a step")
+        return value
+
     @property
     def distributed(self) -> bool:
         return self.trainer == "torchrun" or self.command in DISTRIBUTED[self.trainer]
+
+    @property
+    def serves(self) -> bool:
+        """Whether it publishes an endpoint: it is done when that answers, and goes on."""
+        return self.trainer == "swift" and self.command in ENDPOINTS
+
+    @property
+    def trains(self) -> bool:
+        return self.trainer == "torchrun" or self.command in ("sft", "pt", "rlhf")
+
+    @property
+    def called(self) -> str:
+        """The step's name."""
+        if self.name:
+            return self.name
+        if self.trains:
+            return "train"
+        if self.command not in ("export", "merge-lora") or self.trainer != "swift":
+            return self.command
+        if self.args.get("quant_method"):
+            return "quantize"
+        return "merge" if self.command == "merge-lora" or self.args.get("merge_lora") else "export"
+
+
+class Job(JobStep):
+    """What one job file says.
+
+    ms_swift: the release that the job is written for, such as 4.6.0; that the nodes get another is a warning.
+    secrets: names of variables taken from the operator's environment, sent over SSH's stdin and never stored.
+    budget: USD for a fleet that the run makes itself, boot included: it ends when that is spent. Of this and the
+        stack's own the smaller counts; a fleet that is up already keeps its deadline.
+    then: steps after this one on the same fleet, in their order (merge, eval, quantize, deploy), each with the keys
+        of a step: name to nproc_per_node.
+    """
+
+    ms_swift: Annotated[str, Field(pattern=r"^\d+\.\d+\.\d+$")] | None = None
+    secrets: tuple[str, ...] = ()
+    budget: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    then: tuple[JobStep, ...] = ()
+
+    @property
+    def steps(self) -> tuple[Job, ...]:
+        """The job and what comes then, each as a job of its own."""
+        common = {"ms_swift": self.ms_swift, "secrets": self.secrets}
+        return (self, *(Job.model_validate({**dict(step), **common}) for step in self.then))
 
 
 def load_job(path: Path) -> tuple[Job, dict[str, int]]:

@@ -14,6 +14,7 @@ from typing import Any
 import yaml
 
 from infra.errors import BadInput, CloudRefused, FleetError
+from training.job import SERVERS
 from training.onnode import BUSY, OURS, REAP_S, STOP, SUPERVISE
 from training.plan import Plan
 from training.readiness import Ready
@@ -21,7 +22,6 @@ from training.remote import Connection, Machines, Result, all_or_raise
 from training.run import Run, now
 
 START_S = 60.0
-SERVERS = ("deploy", "rollout", "app", "web-ui")
 
 
 def launch(

@@ -12,6 +12,7 @@ from typing import Any
 from infra.errors import BadInput
 from training.findings import Finding
 from training.job import Job
+from training.references import REFERENCE
 
 DATA_SUFFIXES = {".jsonl", ".json", ".csv", ".parquet", ".txt"}
 #: Arguments whose value may be a file or folder of the operator's that the nodes need.
@@ -94,6 +95,8 @@ def _place(arg: str, value: str, folder: Path) -> tuple[str, Shipment | None]:
     What exists here is sent. Else an absolute or `~` path is the nodes' own (preflight looks for it on each),
     a relative path by its look is missing, and anything else is the id of a model or data set on the hub.
     """
+    if REFERENCE.search(value):
+        return value, None  # what an earlier step will leave on the nodes
     path_text, _, count = value.partition("#") if arg in DATA_ARGS else (value, "", "")
     if arg == "adapters" and (named := re.match(r"[\w.-]+=", value)):
         text, shipment = _place(arg, value[named.end() :], folder)  # deploy: the name by which requests ask for it

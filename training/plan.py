@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from infra.errors import BadInput
+from training.chain import place_of, ranks_of
 from training.findings import Finding, refuse
 from training.job import Job
 from training.place import Shipment, place
@@ -26,6 +27,8 @@ MASTER_PORTS = range(29500, 29601)
 
 #: Commands that write a run's folder; the others (infer, deploy, eval, ...) know no output_dir (ms-swift 4.6).
 SAVING_COMMANDS = {"sft", "pt", "rlhf", "export", "merge-lora", "sample"}
+#: What others write goes there too, unless the job gives it a place: of infer one file, of eval a folder.
+RESULTS = {"infer": ("result_path", "/infer.jsonl"), "eval": ("eval_output_dir", "")}
 
 
 @dataclass(frozen=True)
@@ -62,7 +65,10 @@ class Offer:
 class Plan:
     """One job on one offer. `args` is what the swift YAML file on the nodes will hold.
 
+    shipments, on_nodes: of all steps, so that nothing starts before everything is there.
+    output: the folder that is fetched when it is over; "" where the command writes none.
     script: where torchrun finds its script on the nodes. findings: warnings and notes that checks gave.
+    then: the steps after this one, each a plan by itself.
     """
 
     job: Job
@@ -74,10 +80,31 @@ class Plan:
     on_nodes: tuple[str, ...] = field(default=())
     script: str = ""
     findings: tuple[Finding, ...] = ()
+    output: str = ""
+    then: tuple[Plan, ...] = ()
+
+    @property
+    def steps(self) -> tuple[Plan, ...]:
+        return (self, *self.then)
+
+    @property
+    def name(self) -> str:
+        return self.job.called
+
+    @property
+    def stays(self) -> bool:
+        """Whether it ends with an endpoint that nothing ends but the fleet's end, or a person."""
+        return self.steps[-1].job.serves
+
+    @property
+    def ranks(self) -> tuple[int, ...]:
+        """The fleet's ranks that get a process; the first of them is the step's NODE_RANK 0."""
+        return ranks_of(self.job, self.offer.nodes)
 
     @property
     def nnodes(self) -> int:
-        return self.offer.nodes
+        """Nodes that act as one: a server on several ranks is several."""
+        return len(self.ranks) if self.job.distributed else 1
 
     @property
     def world_size(self) -> int:
@@ -87,7 +114,7 @@ class Plan:
         """The five variables that make a rank; ms-swift's wrapper turns them into torchrun's options."""
         return {
             "NNODES": str(self.nnodes),
-            "NODE_RANK": str(rank),
+            "NODE_RANK": str(self.ranks.index(rank) if self.job.distributed else 0),
             "MASTER_ADDR": master_addr,
             "MASTER_PORT": str(master_port),
             "NPROC_PER_NODE": str(self.nproc_per_node),
@@ -123,15 +150,27 @@ def options(args: Mapping[str, Any]) -> list[str]:
 
 def make_plan(job: Job, job_file: Path, offer: Offer, *, lines: Mapping[str, int] | None = None) -> Plan:
     """The plan, or BadInput that names each file or folder that is missing."""
+    plans = [_of_step(step, place_of(number), job_file, offer, lines or {}) for number, step in enumerate(job.steps)]
+    shipments = {one.there: one for plan in plans for one in plan.shipments}
+    on_nodes = dict.fromkeys(path for plan in plans for path in plan.on_nodes)
+    return replace(plans[0], shipments=tuple(shipments.values()), on_nodes=tuple(on_nodes), then=tuple(plans[1:]))
+
+
+def _of_step(job: Job, at: str, job_file: Path, offer: Offer, lines: Mapping[str, int]) -> Plan:
+    """at: where its keys stand in the job file, as `training.chain.place_of` says."""
     placed = place(job, job_file.parent)
-    refuse(placed.findings, job_file, lines)
+    refuse([replace(one, where=at + one.where) for one in placed.findings], job_file, lines)
     args = dict(placed.args)
+    output = ""
     if "output_dir" in job.args or job.command in SAVING_COMMANDS:
-        args["output_dir"] = _output_dir(str(job.args.get("output_dir", "output")))
+        output = args["output_dir"] = _output_dir(str(job.args.get("output_dir", "output")))
+    elif (result := RESULTS.get(job.command)) and result[0] not in args:
+        output = _output_dir("output")
+        args[result[0]] = output + result[1]
     if job.nproc_per_node and offer.gpus_per_node and job.nproc_per_node > offer.gpus_per_node:
         raise BadInput(
             f"nproc_per_node {job.nproc_per_node} is more than the {offer.gpus_per_node} GPUs of a node",
-            where=f"{job_file}:{(lines or {}).get('nproc_per_node', 1)}",
+            where=f"{job_file}:{lines.get(f'{at}nproc_per_node', 1)}",
             do=f"Give at most {offer.gpus_per_node}.",
         )
     return Plan(
@@ -143,6 +182,7 @@ def make_plan(job: Job, job_file: Path, offer: Offer, *, lines: Mapping[str, int
         shipments=placed.shipments,
         on_nodes=placed.on_nodes,
         script=placed.script,
+        output=output,
     )
 
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from training.chain import served_until
 from training.estimated import of_plan, plan_json, plan_line
 from training.findings import sentence
 from training.fleets import Fleet
 from training.plan import Offer, Plan
 from training.receipt import size, span
+from training.references import named_in
 from training.run import now
 from training.stack_fleet import StackFleet, machines
 
@@ -21,8 +23,9 @@ def lines(plan: Plan, fleet: Fleet, is_up: bool) -> list[str]:
     """The screen of `fleet plan`, and of `fleet run` before it asks."""
     offer, job = plan.offer, plan.job
     gpus = f"{offer.nodes} x {offer.gpus_per_node} GPUs" if offer.gpus_per_node else f"{offer.nodes} nodes, no GPU"
-    out = [f"{job.trainer} {job.command}  {job.args.get('model', '')}  {gpus}  {plan.job_file}", ""]
-    out.append(f"fleet    {offer.instance_type} x {offer.nodes}   {_state(fleet, is_up)}")
+    then = f", then {', '.join(step.name for step in plan.then)}" if plan.then else ""
+    out = [f"{job.trainer} {job.command}{then}  {job.args.get('model', '')}  {gpus}  {plan.job_file}", ""]
+    out.append(f"fleet    {offer.instance_type} x {offer.nodes}   {_state(fleet, is_up, plan.stays)}")
     out += [f"{'cost' if first == 0 else '':9}{line}" for first, line in enumerate(_cost(plan, fleet))]
     if isinstance(fleet, StackFleet):
         out.append(f"limits   {_limits(offer, fleet)}")
@@ -40,12 +43,17 @@ def lines(plan: Plan, fleet: Fleet, is_up: bool) -> list[str]:
     if needed := plan_line(memory):
         out.append(f"memory   {needed}")
     best = memory.cheapest
-    if best and isinstance(fleet, StackFleet) and (best.machine.name, best.nodes) != (offer.instance_type, offer.nodes):
+    free = not any(step.job.ranks for step in plan.steps)  # whose layout names ranks asks for this many
+    if (
+        best
+        and free
+        and isinstance(fleet, StackFleet)
+        and (best.machine.name, best.nodes) != (offer.instance_type, offer.nodes)
+    ):
         out.append(f"cheapest {best} is the cheapest fleet that it fits")
-    out.append(f"ranks    world size {plan.world_size}: {plan.nproc_per_node} a node")
-    out.append(f"rank 0   {plan.command_line(0)}")
-    if plan.nnodes > 1 and job.distributed:
-        out.append(f"rank 1   the same, NODE_RANK=1{', and so on' if plan.nnodes > 2 else ''}")
+    for number, step in enumerate(plan.steps):
+        out += _step(plan, number) if plan.then else []
+        out += _ranks(step)
     out += [f"{one.severity:8} {sentence(one)}" for one in (*plan.findings, *memory.findings)]
     out += [f"note     {note}" for note in notes(plan, fleet)]
     if isinstance(fleet, StackFleet) and not is_up and (dearest := fleet.dearest()):
@@ -53,6 +61,42 @@ def lines(plan: Plan, fleet: Fleet, is_up: bool) -> list[str]:
     if is_up and job.budget is not None:
         out.append(f"note     budget {_limit(job.budget)} is not this fleet's: it is up already and keeps its deadline")
     return [*out, ""]
+
+
+def _step(plan: Plan, number: int) -> list[str]:
+    """One step of a chain: its name and command, what it takes, and how a server ends."""
+    step = plan.steps[number]
+    said = [f"{step.job.trainer} {step.job.command}", f"rank {', '.join(map(str, step.ranks))}"]
+    taken = sorted({f"{name}.{key}" for name, key in named_in([step.job.args, step.job.env])})
+    said += [f"takes {', '.join(taken)}"] if taken else []
+    if step.job.serves:
+        jobs = [one.job for one in plan.steps]
+        last = served_until(jobs, number)
+        said.append("stays up when the run is over" if last is None else f"serves until {jobs[last].called} is over")
+    return [f"step {number + 1:<3} {step.name}: {'   '.join(said)}"]
+
+
+def _ranks(step: Plan) -> list[str]:
+    first, *others = step.ranks
+    out = [f"ranks    world size {step.world_size}: {step.nproc_per_node} a node"] if step.job.distributed else []
+    out.append(f"rank {first:<3} {step.command_line(first, f'<node {first}>')}")
+    if others and step.job.distributed:
+        out.append(f"rank {others[0]:<3} the same, NODE_RANK=1{', and so on' if len(others) > 1 else ''}")
+    elif others:
+        out.append(f"rank {others[0]:<3} the same, a server of its own{', and so on' if len(others) > 1 else ''}")
+    return out
+
+
+def _step_json(step: Plan) -> dict[str, Any]:
+    return {
+        "name": step.name,
+        "command": f"{step.job.trainer} {step.job.command}",
+        "ranks": list(step.ranks),
+        "world_size": step.world_size,
+        "args": dict(step.args),
+        "takes": sorted({f"{name}.{key}" for name, key in named_in([step.job.args, step.job.env])}),
+        "commands": [step.command_line(rank, f"<node {step.ranks[0]}>") for rank in step.ranks],
+    }
 
 
 def as_json(plan: Plan, fleet: Fleet, is_up: bool) -> dict[str, Any]:
@@ -77,7 +121,9 @@ def as_json(plan: Plan, fleet: Fleet, is_up: bool) -> dict[str, Any]:
         "lifetime_seconds": offer.lifetime.total_seconds() if offer.lifetime else None,
         "idle_minutes": fleet.config.idle_minutes if isinstance(fleet, StackFleet) else None,
         "args": dict(plan.args),
-        "ranks": [plan.command_line(rank) for rank in range(plan.nnodes if plan.job.distributed else 1)],
+        "ranks": [plan.command_line(rank) for rank in plan.ranks],
+        "steps": [_step_json(step) for step in plan.steps],
+        "stays": plan.stays,
         "send": [{"arg": one.arg, "local": str(one.local), "bytes": one.size} for one in plan.shipments],
         "memory": plan_json(memory),
         "findings": [one.as_json() for one in (*plan.findings, *memory.findings)],
@@ -88,10 +134,17 @@ def as_json(plan: Plan, fleet: Fleet, is_up: bool) -> dict[str, Any]:
 def notes(plan: Plan, fleet: Fleet) -> list[str]:
     """What is no error and worth a look."""
     out = []
-    args = plan.args
-    if plan.world_size > 1 and not plan.offer.gpus_per_node and args.get("ddp_backend") != "gloo":
-        out.append("args.ddp_backend is not gloo: without GPUs the ranks would train apart, unnoticed")
-    if plan.nnodes > 1 and isinstance(fleet, StackFleet):
+    for step in plan.steps:
+        apart = step.world_size > 1 and not step.offer.gpus_per_node and step.args.get("ddp_backend") != "gloo"
+        where = f"{step.name}: " if plan.then else ""
+        if apart:
+            out.append(f"{where}args.ddp_backend is not gloo: without GPUs the ranks would train apart, unnoticed")
+    if plan.stays and isinstance(fleet, StackFleet) and (minutes := fleet.config.idle_minutes):
+        out.append(
+            f"an endpoint that nobody asks is idle to AWS: the alarm ends its node after {2 * minutes} min "
+            "(swift-fleet:idleMinutes: 0 turns that off)"
+        )
+    if plan.offer.nodes > 1 and isinstance(fleet, StackFleet):
         if not fleet.config.shared_files:
             out.append(
                 "sharedFiles is off: each node keeps its own output; rank 0's is fetched, and what only others have"
@@ -103,12 +156,11 @@ def notes(plan: Plan, fleet: Fleet) -> list[str]:
     return out
 
 
-def _state(fleet: Fleet, is_up: bool) -> str:
+def _state(fleet: Fleet, is_up: bool, stays: bool) -> str:
     if fleet.source != "stack":
         return f"{fleet.source} {fleet.name}: yours, neither made nor ended here"
-    return f"stack {fleet.name}, " + (
-        "up already: used, and left up" if is_up else "to be created, ended after the run"
-    )
+    after = "left up for its endpoint" if stays else "ended after the run"
+    return f"stack {fleet.name}, " + ("up already: used, and left up" if is_up else f"to be created, {after}")
 
 
 def _idle(minutes: int) -> str:

@@ -56,6 +56,7 @@ def run(
     fleet = options.fleet_from(stack, hosts, local, key)
     plan = made_plan(job, fleet, resume=resume)
     was_up = fleet.is_up()
+    _carried(plan)
     if isinstance(fleet, StackFleet) and not was_up:
         fleet.refuse_over_budget()
     if not as_json:
@@ -173,6 +174,13 @@ def reached(
         if found is None:
             raise BadInput(f"the nodes of {fleet.name} know no {run_id}", do="fleet runs lists the runs.")
         yield machines, found, folder
+
+
+def _carried(plan: Plan) -> None:
+    if plan.then:
+        raise BadInput(
+            "then: is checked and planned, and not carried out yet", do="Run its steps as jobs of their own."
+        )
 
 
 def _on_nodes(fleet: Fleet, run_id: str) -> Any:

@@ -113,7 +113,7 @@ def launch(
     Returns when the ranks run; `fleet attach` follows them, `fleet stop` ends them. The fleet stays up.
     """
     from training.checks import skipped
-    from training.cli.run import interruptible
+    from training.cli.run import _carried, interruptible
     from training.findings import sentence
     from training.lifecycle import Line, begin, run_folder
     from training.record import Record, Request
@@ -127,6 +127,7 @@ def launch(
     made = made_plan(job, fleet)
     for one in made.findings:
         click.echo(f"{one.severity:8} {sentence(one, job)}", err=True)
+    _carried(made)
     inventory = fleet.inventory()
     record = Record(root / ".fleet")
     request = Request(new_run_id(), str(job.resolve()), fleet.source, fleet.name, fleet_was_up=True, skip=skip)
