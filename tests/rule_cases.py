@@ -43,6 +43,18 @@ BROKEN: dict[str, tuple[str, dict[str, Any], dict[str, Any], World | None]] = {
     "iterations": ("megatron sft", {"num_train_epochs": GONE}, {"train_iters": 10}, None),
     "adapters-to-merge": ("swift merge-lora", {"adapters": GONE, "model": "a/b"}, {"adapters": ["c"]}, None),
     "something-to-export": ("swift export", {"merge_lora": GONE}, {"push_to_hub": True}, None),
+    "weights-to-convert": ("megatron export", {"model": GONE}, {"mcore_model": "m-mcore"}, None),  # MEG-8, MEG-9
+    "one-adapter": ("megatron export", {"adapters": ["a", "b"]}, {"adapters": ["b"]}, None),
+    "nothing-to-convert": (
+        "megatron export", {"to_mcore": GONE, "to_hf": True}, {"mcore_adapter": "output/checkpoint-9"}, None,
+    ),
+    "precision-of-an-adapter": (
+        "megatron export", {"test_convert_precision": True, "mcore_adapter": "a"}, {"mcore_adapter": GONE}, None,
+    ),
+    "resumed-stream": (
+        "megatron pt", {"streaming": True, "train_iters": 9, "mcore_model": "m", "finetune": False}, {"finetune": True},
+        None,
+    ),
     "a-direction": ("megatron export", {"to_mcore": GONE}, {"to_hf": True}, None),
     # NOTE, PARAM: packing, streaming
     "packing-needs-flash-attention": ("swift sft", {"packing": True}, {"attn_impl": "flash_attn"}, None),

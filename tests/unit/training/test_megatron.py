@@ -10,6 +10,7 @@ import pytest
 from infra.errors import CloudRefused, FleetError
 from training.checked import check_file
 from training.checks import CHECKS
+from training.following import Probe, Rank, resumed, took
 from training.inventory import Inventory, Node
 from training.job import Job
 from training.launch import command_sh
@@ -18,6 +19,8 @@ from training.plan import Offer, Plan
 from training.preflight import one_folder
 from training.remote import Machines, Result
 from training.run import Run, now
+from training.verdict import decide
+from training.watch import outcome
 
 ROWS = [
     {"name": "megatron-core", "state": "ok", "found": "0.18.0", "needed": ">=0.16", "hint": "x"},
@@ -144,3 +147,28 @@ def test_an_output_that_the_last_rank_cannot_read_is_refused_before_anything_is_
     (tmp_path / "job.yaml").write_text(json.dumps({"trainer": trainer, "command": "sft", "args": args}))
     found = [one.where for one in check_file(tmp_path / "job.yaml", offer).findings if one.severity == "error"]
     assert found == (["args.output_dir"] if refused else [])
+
+
+def fed(rank: int, logs: Path, text: str) -> Rank:
+    """A rank whose node has told all of its log and its end."""
+    one = resumed(rank, logs, {})
+    facts = {"pid": "7", "exit_code": "0", "ended": "1", "size": str(len(text)), "now": "1"}
+    list(took(one, Probe(facts, text.encode(), 0.0, 0.0)))
+    return one
+
+
+def test_loss_comes_from_the_last_rank_and_checkpoints_from_the_first(tmp_path: Path) -> None:
+    """Megatron's loss is printed by the last rank alone, its saving and its end by node 0's first process too."""
+    world = "[INFO:swift] rank: 0, local_rank: 0, world_size: 16, local_world_size: 8\n"
+    saved = "[INFO:swift] Successfully saved Megatron model weights in `/shared/o/v0-20261124-100000/checkpoint-9`.\n"
+    end = "[INFO:swift] End time of running main: 2026-11-24 10:00:00.000000\n"
+    steps = "".join(
+        f"{{'loss': {loss}, 'grad_norm': 0.5, 'learning_rate': 1e-05, 'iteration': '{step}/9', 'memory(GiB)': 61.8}}\n"
+        for step, loss in ((1, 2.5), (9, 1.25))
+    )
+    ranks = [fed(0, tmp_path, world + saved + end), fed(1, tmp_path, world + steps + end)]
+    verdict = decide([one.facts for one in ranks], 2.0, needs_mark=True)
+    found = outcome(RUN, ranks, verdict)
+    assert (found.state, found.world_size, found.step, found.max_steps) == ("succeeded", 16, 9, 9)
+    assert (found.first_loss, found.last_loss) == (2.5, 1.25)
+    assert found.checkpoints == ("/shared/o/v0-20261124-100000/checkpoint-9",)

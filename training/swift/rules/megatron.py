@@ -6,7 +6,8 @@ from training.swift.given import Given
 from training.swift.rules.rule import MEGATRON, Rule
 from training.swift.rules.tuning import quantised
 
-ALL = (*MEGATRON, "megatron export")
+EXPORT = ("megatron export",)
+ALL = (*MEGATRON, *EXPORT)
 RLHF = ("megatron rlhf",)
 
 
@@ -86,7 +87,31 @@ def _no_host(g: Given) -> bool:
     return rollout and not (g["vllm_server_host"] or g["vllm_server_base_url"])
 
 
+def _nothing_to_convert(g: Given) -> bool:
+    from_mcore = g["mcore_model"] or g["mcore_adapter"] or g["adapters"]
+    return bool(g["to_hf"] and g["model"] and not from_mcore and not g["fp8_format"])
+
+
 RULES = (
+    Rule("weights-to-convert", EXPORT, "model", lambda g: not (g["model"] or g["mcore_model"]),
+         "neither model nor mcore_model is given", "model: HF weights, or mcore_model: a folder that Megatron wrote",
+         "swift/megatron/pipelines/export/export.py convert_mcore2hf, convert_hf2mcore"),
+    Rule("one-adapter", EXPORT, "adapters", lambda g: len(g["adapters"] or ()) > 1,
+         "megatron export takes one adapter", "The one that was trained last",
+         "swift/megatron/pipelines/export/export.py convert_mcore2hf, convert_hf2mcore"),
+    Rule("nothing-to-convert", EXPORT, "to_hf", _nothing_to_convert,
+         "to_hf of HF weights alone writes the model again as it is",
+         "mcore_model or mcore_adapter: a checkpoint of Megatron's, or fp8_format: e4m3",
+         "swift/megatron/pipelines/export/export.py convert_mcore2hf", "warning"),
+    Rule("precision-of-an-adapter", EXPORT, "test_convert_precision",
+         lambda g: g["to_mcore"] and g["test_convert_precision"] and g["mcore_adapter"],
+         "test_convert_precision is skipped with mcore_adapter: HF can't load one", "Take it out",
+         "swift/megatron/pipelines/export/export.py convert_hf2mcore", "warning"),
+    Rule("resumed-stream", MEGATRON, "streaming",
+         lambda g: g["streaming"] and not g["finetune"] and (g["mcore_model"] or g["mcore_adapter"]),
+         "streamed data can't be skipped: a run that goes on sees its first rows again",
+         "streaming: false, or data that was not seen yet",
+         "swift/megatron/trainers/base.py _prepare_dataloader", "warning"),
     Rule("megatron-gpus", ALL, "tensor_model_parallel_size", _gpus,
          "{}: the rest is DP", "Sizes whose product divides the number of GPUs",
          "megatron/core/parallel_state.py initialize_model_parallel"),
