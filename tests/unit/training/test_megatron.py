@@ -93,9 +93,10 @@ RUN = Run(
 
 
 def exported(one: Plan, run: Run = RUN) -> dict[str, str]:
-    lines = command_sh(one, run, 1, "/home/u").splitlines()
+    last = one.nnodes - 1
+    lines = command_sh(one, run, last, "/home/u").splitlines()
     pairs = [line.removeprefix("export ").partition("=") for line in lines if line.startswith("export ")]
-    return {name: value for name, _, value in pairs if name not in one.rank_environment(1, "", 0)}
+    return {name: value for name, _, value in pairs if name not in one.rank_environment(last, "", 0)}
 
 
 def test_megatrons_ranks_have_their_variables_and_the_jobs_own_win() -> None:
