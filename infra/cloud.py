@@ -6,11 +6,13 @@ import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any
 
-from infra.errors import BadInput, CloudRefused
+from infra import refusals
+from infra.errors import BadInput, CloudRefused, NotAdmitted
+from infra.written import nearest
 
 
 @dataclass
@@ -49,9 +51,16 @@ class Cloud:
                 self._session = found if found.get_credentials() else refused(NoCredentialsError())
             except BotoCoreError as error:
                 self._session = refused(error)
+            if isinstance(self._session, CloudRefused):
+                self._session.where = self.account
         if isinstance(self._session, CloudRefused):
             raise self._session
         return self._session
+
+    @property
+    def account(self) -> str:
+        """As a person knows it: profile dev in us-east-1."""
+        return f"profile {self.profile} in {self.region}" if self.profile else f"AWS {self.region}"
 
     def elsewhere(self, region: str, patience: int) -> Cloud:
         """The same account in another region."""
@@ -59,7 +68,7 @@ class Cloud:
 
     def regions(self) -> list[str]:
         """Those that are enabled in the account. Raises CloudRefused where it can't be asked."""
-        with translated():
+        with self.asked():
             answer = self.client("ec2").describe_regions()
         return sorted(one["RegionName"] for one in answer["Regions"])
 
@@ -85,9 +94,50 @@ class Cloud:
 
     def now(self) -> datetime:
         """AWS's clock, UTC: deadlines are kept there, and this machine's may be wrong. CloudRefused if not told."""
-        with translated():
+        with self.asked():
             said = self.client("sts").get_caller_identity()["ResponseMetadata"]["HTTPHeaders"]
         return parsedate_to_datetime(said["date"]).astimezone(UTC)
+
+    @contextmanager
+    def asked(self) -> Iterator[None]:
+        """As `translated`, with the account's name, for what is asked first: of credentials that aren't known here it
+        finds out whether the region is why."""
+        try:
+            with translated():
+                yield
+        except CloudRefused as error:
+            raise self.explained(error) from error.__cause__
+
+    def explained(self, error: CloudRefused) -> CloudRefused:
+        """The same refusal, or that the region is not enabled or is none, which AWS itself says nowhere."""
+        closer = error
+        if isinstance(error, NotAdmitted) and error.of_region:
+            closer = refusals.shut(self.region, self._opt_in()) or error
+        elif type(error.__cause__).__name__ == "EndpointConnectionError" and not self.endpoints:
+            known = self.session.get_available_regions("ec2")
+            if self.region not in known:
+                guess = nearest(self.region, known)
+                do = f"Did you mean {guess}?" if guess else "Check aws:region."
+                closer = CloudRefused(f"{self.region} is no region", do=do)
+        if isinstance(closer, NotAdmitted):
+            closer.where = self.account
+        return closer
+
+    def _opt_in(self) -> str:
+        """What another region says of this one: "not-opted-in", or "" where it doesn't say."""
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        try:
+            home = _HOMES[self.session.get_partition_for_region(self.region)]
+            ec2 = self.elsewhere(home, patience=2).client("ec2")
+            found = ec2.describe_regions(RegionNames=[self.region], AllRegions=True)["Regions"]
+        except (KeyError, BotoCoreError, ClientError, CloudRefused):
+            return ""
+        return str(found[0].get("OptInStatus", "")) if found else ""
+
+
+#: A region of each partition that every account has.
+_HOMES = {"aws": "us-east-1", "aws-cn": "cn-north-1", "aws-us-gov": "us-gov-west-1"}
 
 
 @contextmanager
@@ -123,11 +173,27 @@ def cloud_of(config: Mapping[str, Any], source: str) -> Cloud:
 
 def refused(error: Exception) -> CloudRefused:
     """A botocore error as one line with AWS's own code in it."""
-    said = getattr(error, "response", {}).get("Error", {})
-    if said:
+    response = getattr(error, "response", {})
+    if said := response.get("Error", {}):
         action = getattr(error, "operation_name", "AWS")
-        return CloudRefused(f"{action}: {said.get('Code')}: {said.get('Message')}")
-    return CloudRefused(f"AWS can't be asked: {error}", do="Check credentials, region and network.")
+        return refusals.read(str(said.get("Code")), str(said.get("Message")), action, _ahead(response))
+    return refusals.unasked(type(error).__name__, str(error), _profiles(error))
+
+
+def _ahead(response: Mapping[str, Any]) -> timedelta:
+    """By how much this machine's clock is before that of who answered."""
+    date = response.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date")
+    return datetime.now(UTC) - parsedate_to_datetime(date) if date else timedelta(0)
+
+
+def _profiles(error: Exception) -> list[str]:
+    from botocore.exceptions import ProfileNotFound
+
+    if not isinstance(error, ProfileNotFound):
+        return []
+    import botocore.session
+
+    return sorted(botocore.session.Session().available_profiles)
 
 
 @contextmanager

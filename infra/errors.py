@@ -4,6 +4,7 @@
     ├── BadInput            2   a file, an argument or a state of things that the person can put right
     ├── TrainingFailed      3   the job itself failed: a rank, a checkpoint, a download of its results
     ├── CloudRefused        4   AWS, the engine or a node said no
+    │   └── NotAdmitted     4   AWS takes no request at all: its credentials, the clock or the region
     └── Interrupted         130 Ctrl-C or SIGTERM; what is left and what it costs an hour is in `do`
 
 A library's exception becomes one of these at the edge where it arises, with `raise ... from error`.
@@ -22,8 +23,12 @@ class FleetError(Exception):
         self.what, self.where, self.do = what, where, do
 
     def __str__(self) -> str:
-        line = f"{self.where}  {self.what}" if self.where else self.what
-        return f"{line.rstrip('.')}. {self.do}" if self.do else line
+        return f"{self.where}  {self.sentence}" if self.where else self.sentence
+
+    @property
+    def sentence(self) -> str:
+        """Without the place, for where it stands already."""
+        return f"{self.what.rstrip('.')}. {self.do}" if self.do else self.what
 
     def as_json(self) -> dict[str, object]:
         return {"error": type(self).__name__, "what": self.what, "where": self.where, "do": self.do}
@@ -39,6 +44,14 @@ class TrainingFailed(FleetError):
 
 class CloudRefused(FleetError):
     exit_code = 4
+
+
+class NotAdmitted(CloudRefused):
+    """of_region: it may be that this region alone does not know the credentials, because it is not enabled."""
+
+    def __init__(self, what: str, *, where: str = "", do: str = "", of_region: bool = False) -> None:
+        super().__init__(what, where=where, do=do)
+        self.of_region = of_region
 
 
 class Interrupted(FleetError):

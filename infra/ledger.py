@@ -13,7 +13,7 @@ from datetime import date
 from infra import prices
 from infra.billed import KINDS, Found, Kind
 from infra.cloud import Cloud, translated
-from infra.errors import BadInput, CloudRefused
+from infra.errors import BadInput, CloudRefused, NotAdmitted
 from infra.prices import Good, Price
 from infra.written import nearest
 
@@ -44,14 +44,19 @@ class Ledger:
 
 def look(cloud: Cloud, regions: Sequence[str]) -> Ledger:
     """Everything that bills in these regions, all of them asked at once."""
-    questions = [(cloud.elsewhere(region, patience=3), kind) for region in regions for kind in KINDS]
+    clouds = [cloud.elsewhere(region, patience=3) for region in regions]
+    questions = [(there, kind) for there in clouds for kind in KINDS]
     for there, kind in questions:  # one by one: boto3 makes its clients in one thread alone
         if not _unserved(there, kind.service):
             there.client(kind.service)
     with ThreadPoolExecutor(32) as pool:
         answers = list(pool.map(lambda question: _ask(*question), questions))
     found = [thing for things, _ in answers for thing in things]
-    unasked = [f"{there.region}: {why}" for (there, _), (_, why) in zip(questions, answers, strict=True) if why]
+    unasked = dict.fromkeys(  # where the credentials aren't taken it is the same of every service: said once
+        f"{there.region}: {_why(there, kind, error)}"
+        for (there, kind), (_, error) in zip(questions, answers, strict=True)
+        if error
+    )
     known, note = _prices(cloud, found)
     spots = {one.spot: _spot(cloud, *one.spot) for one in found if one.spot}
     bills = [bill(one, known, spots[one.spot] if one.spot else None) for one in found]
@@ -75,10 +80,10 @@ def _unserved(cloud: Cloud, service: str) -> bool:
     return bool(cloud.endpoints) and service not in cloud.endpoints
 
 
-def _ask(cloud: Cloud, kind: Kind) -> tuple[list[Found], str]:
+def _ask(cloud: Cloud, kind: Kind) -> tuple[list[Found], CloudRefused | None]:
     """What was found, and why it could not be looked for where it couldn't."""
     if _unserved(cloud, kind.service):
-        return [], f"{kind.service} {kind.call}: aws:endpoints names no {kind.service}"
+        return [], CloudRefused(f"{kind.call}: aws:endpoints names no {kind.service}")
     client = cloud.client(kind.service)
     try:
         with translated():
@@ -86,9 +91,15 @@ def _ask(cloud: Cloud, kind: Kind) -> tuple[list[Found], str]:
                 rows = [row for page in client.get_paginator(kind.call).paginate() for row in page[kind.key]]
             else:
                 rows = getattr(client, kind.call)()[kind.key]
-        return list(kind.read(rows, cloud.region)), ""
+        return list(kind.read(rows, cloud.region)), None
     except CloudRefused as error:
-        return [], f"{kind.service} {error.what}"
+        return [], error
+
+
+def _why(cloud: Cloud, kind: Kind, error: CloudRefused) -> str:
+    if isinstance(error, NotAdmitted):
+        return cloud.explained(error).sentence
+    return f"{kind.service} {error.what}"
 
 
 def _prices(cloud: Cloud, found: list[Found]) -> tuple[dict[Good, Price], str]:

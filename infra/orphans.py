@@ -60,12 +60,12 @@ def survey(
     """
     unasked: list[Unasked] = []
     try:
-        with translated():
+        with cloud.asked():
             said = cloud.client("sts").get_caller_identity()
             machines = list(nodes(cloud, only))
             now = cloud.now()
     except CloudRefused as error:
-        return [], [Unasked(cloud.region, "sts GetCallerIdentity, ec2 DescribeInstances", error.what)]
+        return [], [Unasked(cloud.region, "sts GetCallerIdentity, ec2 DescribeInstances", error.sentence)]
     things: dict[str, list[Thing]] = {}
     regional: set[str] = set()
     for kind in sweep.KINDS:

@@ -24,6 +24,7 @@ Purchase = Literal["on-demand", "spot", "reservation", "capacity-block"]
 PRICE_LIST_REGION = "us-east-1"
 #: A spot price moves; the dearest of this long is what a budget is reckoned with.
 SPOT_HISTORY = timedelta(hours=24)
+SPOT_UNKNOWN = "spot price unknown offline: at most the on-demand price"
 
 
 @dataclass(frozen=True)
@@ -137,7 +138,11 @@ def rates(cloud: Cloud, instance_type: str, purchase: Purchase = "on-demand", zo
 
 
 def shipped(region: str, instance_type: str, purchase: Purchase = "on-demand") -> Rates:
-    """From the table in `catalog.yaml`: On-Demand in one region, of the day that it says."""
+    """From the table in `catalog.yaml`: On-Demand in one region, of the day that it says.
+
+    No spot price ships, and none is above the On-Demand price (EC2 guide, spot prices), which is taken for it: a budget
+    then ends too early, never too late.
+    """
     known = catalog()
     source = f"{known.price_source}, as shipped"
 
@@ -146,13 +151,13 @@ def shipped(region: str, instance_type: str, purchase: Purchase = "on-demand") -
             return Price(None, unknown=f"no price list for {region} is shipped")
         return Price(usd, source, known.price_date) if usd is not None else Price(None, unknown=unknown)
 
-    if purchase == "spot":
-        machine = Price(None, unknown="spot prices are AWS's to say: none is shipped")
-    elif purchase == "capacity-block":
+    if purchase == "capacity-block":
         machine = PAID_AHEAD
     else:
         kind = known.types.get(instance_type)
         machine = price(kind.usd_per_hour if kind else None, f"{instance_type} has no On-Demand list price")
+    if purchase == "spot" and machine.usd is not None:
+        machine = replace(machine, source=f"{SPOT_UNKNOWN}, {source}")
     return Rates(
         machine,
         price(known.ebs_gp3_usd_per_gib_month),

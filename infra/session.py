@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import tenacity
 
-from infra import engine
+from infra import engine, refusals
 from infra.errors import BadInput, CloudRefused, FleetError, Interrupted
 from infra.settings import PROJECT
 
@@ -199,5 +199,8 @@ def translated(error: Exception, stack: str) -> FleetError:
     said = [line for line in dict.fromkeys(found) if line not in ("update failed", "preview failed", "destroy failed")]
     if any("cancel" in line for line in said):
         return Interrupted("the engine was interrupted", where=f"stack {stack}", do=f"fleet down -s {stack} ends it.")
+    for known in filter(None, map(refusals.of_engine, said)):
+        known.where = f"stack {stack}"
+        return known
     shown = "; ".join(said[:3]) or "the engine was ended before it was done"
     return CloudRefused(shown.rstrip("."), where=f"stack {stack}")

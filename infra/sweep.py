@@ -35,7 +35,7 @@ class Answer:
 
 def live(cloud: Cloud, stack: str) -> dict[str, Node]:
     """The stack's machines that bill, by id. Raises CloudRefused where AWS can't be asked."""
-    with translated():
+    with cloud.asked():
         return {one.id: one for one in nodes(cloud, stack)}
 
 

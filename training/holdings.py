@@ -8,12 +8,13 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
-from infra.cloud import Cloud, cloud_of
+from infra.cloud import Cloud
 from infra.errors import CloudRefused
 from infra.ledger import Bill, known_region, look
 from infra.prices import aged
-from infra.settings import known_stacks, load_stack, stack_file
+from infra.settings import known_stacks
 from training.receipt import span
+from training.stack_fleet import AT_REST, cloud_at_rest
 
 #: What is asked for, and what is not: "nothing else bills" would be more than was looked at.
 ASKED = "instances, volumes, elastic addresses, NAT gateways, EFS, FSx, unused reservations"
@@ -70,15 +71,12 @@ class Holdings:
 
 def accounts(root: Path, stack: str | None) -> tuple[list[Account], list[str]]:
     """Each account that a stack file names, or that of one stack; and of which there is nothing to ask."""
-    from infra.sandbox import process
-
     grouped: dict[object, list[tuple[str, Cloud]]] = {}
     notes = []
     for name in [stack] if stack else known_stacks(root):
-        cloud = cloud_of(load_stack(root, name)[1], source=str(stack_file(root, name)))
-        port = process.endpoint_port(stack_file(root, name))
-        if port is not None and not process.status(process.state_dir(port))["running"]:
-            notes.append(f"stack {name}: its sandbox does not run, so nothing of it exists")
+        cloud = cloud_at_rest(root, name)
+        if cloud is None:
+            notes.append(f"stack {name}: {AT_REST}")
             continue
         key = (cloud.profile, cloud.access_key, tuple(sorted(cloud.endpoints.items())))
         grouped.setdefault(key, []).append((name, cloud))
@@ -106,7 +104,7 @@ def ask(root: Path, stack: str | None, regions: Sequence[str], of_all: bool, tod
             where = where or (account.cloud.regions() if of_all else list(account.regions))
             ledger = look(account.cloud, where)
         except CloudRefused as error:
-            unasked.append(f"account of stack {', '.join(account.stacks)}: {error.what}")
+            unasked.append(f"account of stack {', '.join(account.stacks)}: {error.sentence}")
             continue
         bills += [one for one in ledger.bills if of_all or one.found.stack in account.stacks]
         unasked += ledger.unasked

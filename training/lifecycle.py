@@ -132,7 +132,9 @@ def _up(line: Line, fleet: Fleet) -> Inventory:
             telling.say("AWS refused: ending what was made")
             teardown = fleet.down(telling.say)
             exception = teardown.exception if teardown else ""
-            raise CloudRefused(error.what, where=error.where, do=f"Nothing is left of it{exception}.") from error
+            left = f"Nothing is left of it{exception}."
+            do = f"{left} {error.do.removeprefix(left).strip()}".rstrip()
+            raise CloudRefused(error.what, where=error.where, do=do) from error
         telling.detail = f"{len(inventory.nodes)} of {len(inventory.nodes)} nodes"
         return inventory
 

@@ -17,6 +17,7 @@ from training.inventory import Inventory, Node, Source
 from training.plan import Offer
 
 if TYPE_CHECKING:
+    from infra.cloud import Cloud
     from infra.cost import HourlyCost
     from infra.kinds import Node as LiveNode
     from infra.outputs import Outputs
@@ -228,6 +229,24 @@ class StackFleet:
             for node in outputs.nodes
         )
         return Inventory("stack", self.name, nodes, shared_path=outputs.shared_path)
+
+
+def cloud_at_rest(root: Path, name: str) -> Cloud | None:
+    """Where the stack lives, with nothing started; None where that is a sandbox that does not run, so that nothing of
+    the stack exists."""
+    from infra.cloud import cloud_of
+    from infra.sandbox import process
+    from infra.settings import load_stack, stack_file
+
+    file = stack_file(root, name)
+    cloud = cloud_of(load_stack(root, name)[1], source=str(file))
+    port = process.endpoint_port(file)
+    runs = port is None or process.status(process.state_dir(port))["running"]
+    return cloud if runs else None
+
+
+#: Of a stack without a cloud at rest.
+AT_REST = "its sandbox does not run, so nothing of it exists"
 
 
 def environment_for(root: Path, stack: str) -> dict[str, str]:

@@ -13,13 +13,13 @@ from infra.errors import FleetError
 from infra.orphans import Found, Unasked
 from infra.settings import known_stacks
 from training.receipt import span
-from training.stack_fleet import Say, StackFleet, quiet
+from training.stack_fleet import AT_REST, Say, cloud_at_rest, quiet
 
 
 @dataclass(frozen=True)
 class Swept:
     """found: everything of ours, kept or doomed; ended: "instance i-..." that this sweep ended; failed: what it could
-    not end, and why."""
+    not end, and why; notes: where there was nothing to ask."""
 
     found: tuple[Found, ...]
     unasked: tuple[Unasked, ...]
@@ -27,6 +27,7 @@ class Swept:
     failed: tuple[str, ...] = ()
     asked: tuple[str, ...] = ()
     yes: bool = False
+    notes: tuple[str, ...] = ()
 
     @property
     def doomed(self) -> int:
@@ -51,7 +52,7 @@ def sweep(
     say: Say = quiet,
 ) -> Swept:
     """Looks in each place, and with `yes` ends what is doomed. What can't be asked or ended never hides the rest."""
-    places, unasked = _places(root, only, regions, all_regions)
+    places, unasked, notes = _places(root, only, regions, all_regions)
     found: list[Found] = []
     ended: list[str] = []
     failed: list[str] = []
@@ -71,12 +72,12 @@ def sweep(
             except FleetError as error:
                 failed.append(f"stack {one.stack} in {one.region}: {error.what}")
     asked = tuple(place.cloud.region for place in places)
-    return Swept(tuple(found), tuple(unasked), tuple(ended), tuple(failed), asked, yes)
+    return Swept(tuple(found), tuple(unasked), tuple(ended), tuple(failed), asked, yes, tuple(notes))
 
 
 def _places(
     root: Path, only: str | None, regions: Sequence[str], all_regions: bool
-) -> tuple[list[Place], list[Unasked]]:
+) -> tuple[list[Place], list[Unasked], list[str]]:
     """The places of the stack files (of one, where its file is here), or other regions of the same accounts.
 
     A file that can't be read is no reason to take its fleet for unknown: its stack is known everywhere.
@@ -84,10 +85,14 @@ def _places(
     homes: list[Place] = []
     broken: set[str] = set()
     unasked: list[Unasked] = []
+    notes: list[str] = []
     names = known_stacks(root)
     for name in [only] if only in names else names:
         try:
-            _add(homes, StackFleet(root, name).stack.cloud, name)
+            if cloud := cloud_at_rest(root, name):
+                _add(homes, cloud, name)
+            else:
+                notes.append(f"stack {name}: {AT_REST}")
         except FleetError as error:
             broken.add(name)
             unasked.append(Unasked("?", f"stack {name}", str(error)))
@@ -102,7 +107,7 @@ def _places(
             try:
                 wanted = account.cloud.regions() if all_regions else regions
             except FleetError as error:
-                unasked.append(Unasked(account.cloud.region, "ec2 DescribeRegions", error.what))
+                unasked.append(Unasked(account.cloud.region, "ec2 DescribeRegions", error.sentence))
                 continue
             for region in wanted:
                 cloud = account.cloud.elsewhere(region, account.cloud.patience)
@@ -112,7 +117,7 @@ def _places(
                 places.append(Place(cloud, set().union(*there)))
     for place in places:
         place.known |= broken
-    return places, unasked
+    return places, unasked, notes
 
 
 def _add(homes: list[Place], cloud: Cloud, name: str) -> None:
@@ -137,6 +142,7 @@ def lines(swept: Swept) -> list[str]:
     where = ", ".join(dict.fromkeys(swept.asked)) or "nowhere"
     out += [f"{one.region}  UNKNOWN: {one.asked}: {one.why}" for one in swept.unasked]
     out += [f"not ended: {one}" for one in swept.failed]
+    out += [f"note: {one}" for one in swept.notes]
     if swept.unasked and not swept.doomed:
         out.append("nothing to end was found, and not all could be asked")
     elif not swept.doomed:

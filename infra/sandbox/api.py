@@ -13,7 +13,7 @@ from typing import Any
 
 from werkzeug.serving import BaseWSGIServer, make_server
 
-from infra.sandbox import patches, pricelist, requests
+from infra.sandbox import admission, patches, pricelist, requests
 from infra.sandbox.faults import Faults, error_body
 from infra.sandbox.journal import Journal
 
@@ -26,6 +26,7 @@ from moto.moto_server.werkzeug_app import (  # noqa: E402  (after the settings t
 )
 
 from infra.sandbox import facts  # noqa: E402
+from infra.sandbox.patches import regions  # noqa: E402
 from infra.sandbox.patches.capacity import NoCapacity  # noqa: E402
 
 log = logging.getLogger(__name__)
@@ -74,8 +75,11 @@ class Api:
         if late := self._faults.delay(call.action, known):
             time.sleep(late)
         if fault := self._faults.take(call.action, known):
-            code, status = fault.answer(call.service)
-            return _error(call.service, status, code, fault.message)
+            code, status, message = fault.answer(call.service, call.action, call.region)
+            return _error(call.service, status, code, message)
+        if call.region in regions.NOT_ENABLED:
+            said = admission.refusal(admission.WRONG_KEY, call.service, call.action)
+            return _error(call.service, said.status, said.code, said.message)
         try:
             if call.service == "pricing":
                 return _json(pricelist.answer(call.action, call.params))

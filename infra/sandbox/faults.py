@@ -11,6 +11,7 @@ from typing import Any
 from xml.sax.saxutils import escape
 
 from infra.errors import BadInput
+from infra.sandbox.admission import KINDS, refusal
 
 # How each service says that calls come too fast; all others say ThrottlingException with 400.
 THROTTLED = "Throttled"
@@ -21,7 +22,8 @@ _THROTTLING = {"ec2": ("RequestLimitExceeded", 503), "iam": ("Throttling", 400),
 class Rule:
     """Requests that a rule fits get its error, after `slow` seconds; with no `code` they are only slow.
 
-    action: one, several joined by |, or *. code: AWS's, or Throttled, which every service words in its own way.
+    action: one, several joined by |, or *. code: AWS's, or Throttled, Denied, Expired, WrongKey or WrongClock, which
+    every service words in its own way.
     match: request parameters by their wire name (`InstanceType`, `Placement.GroupName`), and of launches what they
     come to with their template and subnet (infra/sandbox/facts.py); "" means that it is not there.
     The first `after` matches pass unharmed, then `count` of them fail; without a count all do. until: the cloud's
@@ -62,11 +64,14 @@ class Rule:
         ends = datetime.fromisoformat(self.until)
         return self.count == 0 or now >= (ends if ends.tzinfo else ends.replace(tzinfo=UTC))
 
-    def answer(self, service: str) -> tuple[str, int]:
-        """AWS's code and HTTP status in this service."""
+    def answer(self, service: str, action: str = "", region: str = "us-east-1") -> tuple[str, int, str]:
+        """AWS's code, HTTP status and words in this service."""
         if self.code == THROTTLED:
-            return _THROTTLING.get(service, ("ThrottlingException", 400))
-        return self.code, self.status
+            return *_THROTTLING.get(service, ("ThrottlingException", 400)), self.message
+        if self.code in KINDS:
+            said = refusal(self.code, service, action, region)
+            return said.code, said.status, said.message
+        return self.code, self.status, self.message
 
 
 class Faults:

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from infra.errors import BadInput
-from infra.sandbox import process
+from infra.sandbox import admission, process
 from infra.sandbox.faults import THROTTLED, Rule
 
 # How a fleet's nodes are tagged (infra/nodes.py, infra/guardrails.py, which import all of Pulumi).
@@ -39,6 +39,19 @@ def throttle(action: str, count: int | None) -> Rule:
 
 def fail(action: str, code: str, status: int, count: int | None) -> Rule:
     return Rule(action, code, status, "Injected by the sandbox.", count=count, name=f"fail {action} {code}")
+
+
+def deny(action: str, count: int | None) -> Rule:
+    """The caller has no right to it, in the words of each service."""
+    return Rule(action, admission.DENIED, count=count, name=f"deny {_which(action)}")
+
+
+CREDENTIALS = {"expired": admission.EXPIRED, "unknown": admission.WRONG_KEY, "clock": admission.WRONG_CLOCK}
+
+
+def credentials(what: str, count: int | None) -> Rule:
+    """No service takes the caller's credentials, or his clock."""
+    return Rule("*", CREDENTIALS[what], count=count, name=f"credentials {what}")
 
 
 def slow(action: str, seconds: float) -> Rule:

@@ -202,6 +202,34 @@ def test_a_misspelt_command_of_fleet_is_answered_with_the_nearest(quiet: Project
     assert (done.code, "Did you mean status?" in done.err) == (2, True)
 
 
+# What AWS does not let in --------------------------------------------------------------------------------------------
+
+
+def not_admitted(done: Done, said: str) -> None:
+    assert done.code == 4, done.all
+    assert said in done.err.strip().splitlines()[-1] and "Traceback" not in done.all, done.all
+
+
+def test_credentials_that_have_expired_are_told_in_one_line_before_anything_is_made(quiet: Project, tiny: Path) -> None:
+    quiet.fleet("sandbox", "fault", "credentials", "expired").ok()
+    said = "the credentials have expired"
+    try:
+        for words in (["up", "--yes"], ["preview"], ["status"]):
+            not_admitted(quiet.fleet(words[0], "-s", "sandbox", *words[1:]), said)
+        assert said in quiet.fleet("sweep", "-s", "sandbox").out
+        assert (
+            said in quiet.fleet("plan", quiet.job(tiny), "-s", "sandbox").ok().out
+        )  # prices ship, so it can be planned
+    finally:
+        quiet.fleet("sandbox", "fault", "clear").ok()
+
+
+def test_a_region_that_the_account_has_not_enabled_is_named(quiet: Project) -> None:
+    quiet.stack("far", change={"aws:region": "me-central-1"})
+    said = "AWS me-central-1  region me-central-1 is not enabled for the account. aws account enable-region"
+    not_admitted(quiet.fleet("up", "-s", "far", "--yes"), said)
+
+
 # How it is said ------------------------------------------------------------------------------------------------------
 
 

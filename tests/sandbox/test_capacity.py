@@ -101,7 +101,7 @@ def test_half_a_spot_fleet_never_stays(project: Project) -> None:
 def test_another_refusal_is_not_walked_away_from(project: Project) -> None:
     project.control("faults", [{"action": "RunInstances", "code": "UnauthorizedOperation", "status": 403}])
     done = up(project)
-    assert done.code == 4 and "UnauthorizedOperation" in done.err
+    assert done.code == 4 and "stack sandbox  ec2:RunInstances is not allowed (UnauthorizedOperation)" in done.err
     assert "us-east-1b" not in done.all
     project.control("faults", [])
     project.fleet("down", "-s", "sandbox").ok()

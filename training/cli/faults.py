@@ -85,6 +85,32 @@ def fail(
 
 
 @fault.command()
+@click.argument("action", metavar="ACTION")
+@count_option
+@lasting_option
+@stack_option
+@options.json
+def deny(action: str, count: int | None, lasting: str | None, stack: str, as_json: bool) -> None:
+    """You have no right to ACTION, in AWS's words: `deny RunInstances`."""
+    from infra.sandbox import rehearsal
+
+    _put(stack, rehearsal.deny(action, count), lasting, as_json)
+
+
+@fault.command()
+@click.argument("what", type=click.Choice(["expired", "unknown", "clock"]))
+@count_option
+@lasting_option
+@stack_option
+@options.json
+def credentials(what: str, count: int | None, lasting: str | None, stack: str, as_json: bool) -> None:
+    """AWS takes your credentials no longer, does not know them, or your clock is off."""
+    from infra.sandbox import rehearsal
+
+    _put(stack, rehearsal.credentials(what, count), lasting, as_json)
+
+
+@fault.command()
 @click.argument("code", metavar="CODE")
 @click.argument("value", type=click.FloatRange(0))
 @stack_option

@@ -76,7 +76,7 @@ def test_a_price_says_how_old_it_is_and_why_it_is_not_of_today() -> None:
     [
         ("p5.48xlarge", "eu-west-1", "on-demand", "no price list for eu-west-1 is shipped"),
         ("p5e.48xlarge", "us-east-1", "on-demand", "p5e.48xlarge has no On-Demand list price"),
-        ("p5.48xlarge", "us-east-1", "spot", "spot prices are AWS's to say: none is shipped"),
+        ("p5e.48xlarge", "us-east-1", "spot", "p5e.48xlarge has no On-Demand list price"),
     ],
 )
 def test_a_price_that_is_not_known_is_no_price_and_says_why(
@@ -84,6 +84,12 @@ def test_a_price_that_is_not_known_is_no_price_and_says_why(
 ) -> None:
     bill = cost(region, purchase, instanceType=kind)
     assert (bill.total, bill.unknown, bill.parts) == (None, why, {})
+
+
+def test_offline_a_spot_fleet_costs_at_most_what_it_would_on_demand_and_says_so() -> None:
+    spot, list_price = cost(purchase="spot", capacity="spot"), cost()
+    assert spot.parts == list_price.parts
+    assert spot.source == f"spot price unknown offline: at most the on-demand price, {list_price.source}"
 
 
 def test_one_unknown_part_makes_the_whole_unknown_and_not_cheap() -> None:
