@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -27,6 +29,27 @@ class Host(BaseModel):
     host_key: str
     gpus: int = 0
     private_address: str | None = None
+
+
+@dataclass(frozen=True)
+class Said:
+    """A machine as a person names it in one answer. fingerprint: of its host key; None: the person is asked."""
+
+    address: str
+    key: str
+    user: str = "ubuntu"
+    port: int = 22
+    fingerprint: str | None = None
+
+
+def said_machine(text: str) -> Said:
+    """`[USER@]IP[:PORT] PEM [SHA256:...]` as a value. Pure. Raises BadInput where it is less."""
+    found = re.fullmatch(r"(?:([\w.-]+)@)?([\w.-]+)(?::(\d{1,5}))?\s+(\S+)(?:\s+(SHA256:\S+))?", text.strip())
+    if not found:
+        do = "Both, with a space between: 203.0.113.7 ~/key.pem, or ec2-user@203.0.113.7 ~/key.pem."
+        raise BadInput(f"{text.strip() or 'nothing'} is no machine: an address and the key that opens it", do=do)
+    user, address, port, key, fingerprint = found.groups()
+    return Said(address, key, user or "ubuntu", int(port or 22), fingerprint)
 
 
 class HostsFile(BaseModel):

@@ -10,9 +10,10 @@ from typing import Any
 
 from infra.errors import FleetError
 from training.checks import check
+from training.inventory import Inventory
 from training.onnode import PYTHON
 from training.plan import Plan
-from training.readiness import Check
+from training.readiness import Check, Readiness, Ready
 from training.remote import Machines, Result, quoted
 from training.swift.arguments import VERSION
 
@@ -27,6 +28,14 @@ def environments(machines: Machines, plan: Plan, ranks: list[int], shared: str) 
     """Each node's checks. ranks: those that have ms-swift. shared: the folder of all nodes, or ""."""
     answers = machines.run(script(plan, shared), ASK_S, ranks, idempotent=True)
     return {rank: judged(answer) for rank, answer in answers.items()}
+
+
+def ready(inventory: Inventory, plan: Plan) -> Ready:
+    """The nodes of a fleet that is up, by this check alone."""
+    with Machines(inventory) as machines:
+        found = environments(machines, plan, list(machines.ranks), inventory.shared_path)
+    nodes = {rank: Readiness(rank, inventory.nodes[rank].name, tuple(checks)) for rank, checks in found.items()}
+    return Ready(nodes, (), (), inventory.master.private_address, 0, {})
 
 
 def script(plan: Plan, shared: str) -> str:

@@ -102,9 +102,10 @@ def look(machines: Machines, plan: Plan, base: str = "", skip: Collection[str] =
             checks[rank].append(Check(ANSWER, False, answer.what, "an answer", answer.do))
             continue
         checks[rank] += node_checks(plan, machines.node(rank), answer, asked.get(0, answer))
-    if plan.job.trainer == "megatron" and "megatron" not in skip:
+    megatron = next((step for step in plan.steps if step.job.trainer == "megatron"), None)
+    if megatron and "megatron" not in skip:
         able = [rank for rank, one in asked.items() if "trainer" in one.said]
-        for rank, found in environments(machines, plan, able, inventory.shared_path).items():
+        for rank, found in environments(machines, megatron, able, inventory.shared_path).items():
             checks[rank] += found
     master_port = 0
     if all(rank in asked for rank in machines.ranks):

@@ -23,7 +23,8 @@ def check(job: Path, stack: str | None, hosts: str | None, local: bool, key: Pat
     from training.checked import check_file, checked_plan
     from training.findings import ok, sentence
 
-    offer = options.fleet_from(stack, hosts, local, key).shape() if stack or hosts or local else None
+    named = stack or hosts or local or options.chosen_for(job)
+    offer = options.fleet_from(stack, hosts, local, key, job).shape() if named else None
     checked = check_file(job, offer)
     found = list(checked.findings)
     if offer and ok(found):

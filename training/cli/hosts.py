@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -38,6 +39,25 @@ def add(
     as_json: bool,
 ) -> None:
     """Add a machine to the fleet NAME: connects within 10 s, shows its GPUs, pins its host key on your yes."""
+    line, facts = join(name, address, key, user, port, private_address, fingerprint, to_stderr=as_json)
+    if as_json:
+        options.put_json(facts)
+    else:
+        click.echo(line)
+
+
+def join(
+    name: str,
+    address: str,
+    key: Path,
+    user: str,
+    port: int,
+    private_address: str | None,
+    fingerprint: str | None,
+    *,
+    to_stderr: bool,
+) -> tuple[str, dict[str, Any]]:
+    """Adds a machine; what there is to say of it, for a person and for a program. to_stderr: where it asks."""
     from training.hosts import Host, read_hosts, usable_key, with_host, write_hosts
     from training.probe import offered_key, probe
 
@@ -61,19 +81,17 @@ def add(
             do="Find out on the machine: ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub.",
         )
     if not fingerprint:
-        click.echo(f"{address}:{port}  host key {offered.fingerprint}", err=as_json)
-        click.confirm("New: is it the machine's? Pin it", abort=True, err=as_json)
+        click.echo(f"{address}:{port}  host key {offered.fingerprint}", err=to_stderr)
+        click.confirm("New: is it the machine's? Pin it", abort=True, err=to_stderr)
     facts = probe(address, port, user, key, offered.host_key)
     host = candidate.model_copy(update={"gpus": len(facts.gpus)})
     added = with_host(known, name, host)
     write_hosts(root, added)
     rank = len(added.fleets[name]) - 1
     gpus = ", ".join(f"{gpu.name} ({gpu.memory_mib:,} MiB)" for gpu in facts.gpus) or "no GPU"
-    if as_json:
-        options.put_json({"name": name, "rank": rank, **host.model_dump(), "gpu_names": [g.name for g in facts.gpus]})
-    else:
-        machine = f"{gpus}  {facts.cpus} CPUs  {facts.ram_gib:.0f} GiB  {facts.os}"
-        click.echo(f"{address}  {user}  {machine}  ok: rank {rank} of {name}")
+    machine = f"{gpus}  {facts.cpus} CPUs  {facts.ram_gib:.0f} GiB  {facts.os}"
+    told = {"name": name, "rank": rank, **host.model_dump(), "gpu_names": [gpu.name for gpu in facts.gpus]}
+    return f"{address}  {user}  {machine}  ok: rank {rank} of {name}", told
 
 
 @hosts.command("list")

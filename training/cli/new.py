@@ -5,16 +5,16 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from infra.errors import BadInput, FleetError
+from infra.errors import BadInput
 from training.cli import options
 
 if TYPE_CHECKING:
     from training.choice import Answers
-    from training.plan import Offer
+    from training.fleets import Fleet
 
 HUBS = ("modelscope", "huggingface")
 BACKENDS = ("swift", "megatron")
@@ -22,7 +22,6 @@ TASKS = (
     "sft-lora", "sft-full", "qlora", "pt", "grpo-colocate", "dpo", "kto", "ppo", "gkd", "infer", "deploy", "eval",
     "awq", "merge", "sample",
 )  # fmt: skip
-WHERE = ("local", "hosts", "stack")
 
 
 @click.command()
@@ -30,6 +29,8 @@ WHERE = ("local", "hosts", "stack")
 @click.option("-o", "--output", type=click.Path(path_type=Path), default=Path("job.yaml"), show_default=True)
 @click.option("--set", "changes", multiple=True, metavar="KEY=VALUE", help="args.lora_rank=16; as often as needed.")
 @options.where
+@click.option("--machine", multiple=True, metavar="'[USER@]IP PEM [SHA256:...]'", help="Of --hosts; again for each.")
+@click.option("--first", is_flag=True, help="Of several machines take the first alone; else all of them.")
 @click.option("--task", metavar="RECIPE", help="What to do: a recipe, for the fleet that is named.")
 @click.option("--model", metavar="ID|FOLDER", help="The model; default: the recipe's.")
 @click.option("--data", multiple=True, metavar="FILE|ID", help="The rows; default: the recipe's.")
@@ -48,6 +49,8 @@ def new(
     hosts: str | None,
     local: bool,
     key: Path | None,
+    machine: tuple[str, ...],
+    first: bool,
     task: str | None,
     model: str | None,
     data: tuple[str, ...],
@@ -57,75 +60,92 @@ def new(
 ) -> None:
     """Write a job file from RECIPE (`fleet recipes` lists them), overwriting nothing.
 
-    Without RECIPE it asks, in a terminal: where it runs, the task, model, data, hub and backend; and ends in the job
-    file and its plan. What a flag answers is not asked; with --json, or no terminal, give the fleet and --task.
+    Without RECIPE it asks, in a terminal: where it runs (machines by IP and PEM), the task, model, data, hub, backend;
+    and ends in the job file and its plan. What a flag answers is not asked; with --json, or no terminal, give the
+    fleet and --task. Later commands for that job file need no fleet: they take this one.
     """
     from training.choice import Answers, proposed
+    from training.cli.questions import MINE, joined, where
     from training.recipe import named, write
 
     if recipe:
-        if stack or hosts or local or task or model or data or hub or backend:
+        if stack or hosts or local or machine or task or model or data or hub or backend:
             raise BadInput(f"{recipe} is a recipe: it asks nothing", do="Change it by --set, or give --task instead.")
-        _say(recipe, write(named(recipe), output, changes), f"fleet check {output}", as_json)
+        files = write(named(recipe), output, changes)
+        _say({"recipe": recipe, "files": [str(one) for one in files], "next": f"fleet check {output}"}, as_json)
         return
     asks = sys.stdin.isatty() and not as_json
-    if not (stack or hosts or local):
-        if not asks:
-            raise BadInput(
-                "nothing says where it runs", do="Give -s STACK, --hosts NAME or --local; or a RECIPE alone."
-            )
-        stack, hosts, local = _where(ctx)
-    fleet = options.fleet_from(stack, hosts, local, key)
-    offer = fleet.shape()
     if not asks and not task:
-        raise BadInput("--task is missing", do=f"Give --task: {', '.join(TASKS)}, or any other of fleet recipes.")
-    if asks:
-        click.echo(f"{offer.nodes} x {offer.gpus_per_node} GPUs ({offer.instance_type})")
+        do = f"Give --task: {', '.join(TASKS)}, or any other of fleet recipes."
+        raise BadInput("nothing says what to do: --task is missing, and RECIPE", do=do)
+    if machine or (hosts and first):
+        hosts = joined(hosts or MINE, machine, first=first, asks=asks)
+    elif not (stack or hosts or local):
+        if not asks:
+            do = "Give -s STACK, --hosts NAME, --machine 'IP PEM' or --local; or a RECIPE alone."
+            raise BadInput("nothing says where it runs", do=do)
+        stack, hosts, local = where(first)
+    fleet = options.fleet_from(stack, hosts, local, key)
     task = task or click.prompt(f"Task ({', '.join(TASKS)}; or a recipe)", default=TASKS[0])
     start = named(task)
     its = str(start.job.args.get("model", ""))
     model = model or (click.prompt("Model, a hub id or a folder", default=its) if asks and its else its)
-    if asks and not data and (rows := _rows(start.job.args)):
-        data = tuple(click.prompt("Data, files or hub ids", default=" ".join(rows)).split())
+    rows = _rows(start.job.args) if asks and not data else []
+    data = _data(rows) if rows else data
+    offer = fleet.shape()
+    if asks:
+        click.echo(f"Hardware: {offer.nodes} x {offer.gpus_per_node} GPUs ({offer.instance_type})")
     hub = hub or (click.prompt("Hub", type=click.Choice(HUBS), default=HUBS[0]) if asks else HUBS[0])
+    while rows and (elsewhere := _elsewhere(data, hub)):
+        click.echo("\n".join(elsewhere))
+        if click.confirm(f"Keep {hub} and these ids", False):
+            break
+        data = _data(list(data))
     better, why = proposed(task, model, offer)
-    if not backend:
-        backend = (
-            click.prompt(f"Backend ({better}: {why})", type=click.Choice(BACKENDS), default=better) if asks else better
-        )
-    answers = Answers(task, model, data, hub == "huggingface", backend)  # type: ignore[arg-type]
-    _finish(ctx, answers, offer, output, changes, stack, hosts, local, key, as_json)
+    if asks and not backend:
+        backend = click.prompt(f"Backend ({better}: {why})", type=click.Choice(BACKENDS), default=better)
+    answers = Answers(task, model, data, hub == "huggingface", backend or better)  # type: ignore[arg-type]
+    _finish(ctx, answers, fleet, output, changes, as_json)
 
 
 def _finish(
-    ctx: click.Context,
-    answers: Answers,
-    offer: Offer,
-    output: Path,
-    changes: Sequence[str],
-    stack: str | None,
-    hosts: str | None,
-    local: bool,
-    key: Path | None,
-    as_json: bool,
+    ctx: click.Context, answers: Answers, fleet: Fleet, output: Path, changes: Sequence[str], as_json: bool
 ) -> None:
+    """The job file, its plan, and of a Megatron job on machines that are there whether they have what it needs."""
     from training.choice import chosen
-    from training.cli.stages import plan
+    from training.chosen import choose
+    from training.cli.stages import is_down, made_plan, plan
+    from training.planned import as_json as planned
     from training.recipe import write
 
-    recipe, more = chosen(answers, offer, output.parent)
+    recipe, more = chosen(answers, fleet.shape(), output.parent)
     files = write(recipe, output, [*more, *changes])
-    where = f"-s {stack}" if stack else f"--hosts {hosts}" if hosts else "--local"
-    _say(recipe.name, files, f"fleet {'plan' if as_json else 'run'} {output} {where}", as_json)
+    choose(options.project_root(), output, fleet.source, fleet.name)
+    told: dict[str, Any] = {"recipe": recipe.name, "files": [str(one) for one in files], "next": f"fleet run {output}"}
     if not as_json:
-        ctx.invoke(plan, job=output, stack=stack, hosts=hosts, local=local, key=key, as_json=False)
+        _say(told, as_json)
+        ctx.invoke(plan, job=output, stack=None, hosts=None, local=False, key=None, as_json=False)
+    looked_at = recipe.job.trainer == "megatron" and fleet.source != "stack"  # a stack's nodes are when they are made
+    made = made_plan(output, fleet) if as_json or looked_at else None
+    if made and as_json:
+        told["plan"] = planned(made, fleet, not is_down(fleet))
+    if made and looked_at:
+        from training.cli.preflight import table
+        from training.megatron import ready
 
-
-def _say(recipe: str, files: Sequence[Path], after: str, as_json: bool) -> None:
+        found = ready(fleet.inventory(), made)
+        told["megatron"] = [{"node": one.name, "ok": one.ok} for one in found.nodes.values()]
+        if not as_json:
+            click.echo("\n".join(table(found)[:-1]))
     if as_json:
-        options.put_json({"recipe": recipe, "files": [str(one) for one in files], "next": after})
+        _say(told, as_json)
+
+
+def _say(told: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        options.put_json(told)
     else:
-        click.echo(f"{' and '.join(str(one) for one in files)} written. Next: {after}")
+        click.echo(f"{' and '.join(told['files'])} written. Next: {told['next']}")
 
 
 def _rows(args: dict[str, object]) -> list[str]:
@@ -133,54 +153,14 @@ def _rows(args: dict[str, object]) -> list[str]:
     return [str(one) for one in (given if isinstance(given, list) else [given])]
 
 
-def _where(ctx: click.Context) -> tuple[str | None, str | None, bool]:
-    """Local, machines by IP and PEM, or a stack that fleet makes: -s, --hosts and --local as a person answers them."""
-    from infra.settings import known_stacks
-
-    click.echo(
-        "local: this machine. hosts: EC2 or other machines that run. stack: EC2 machines that fleet makes and ends."
-    )
-    kind = click.prompt("Where", type=click.Choice(WHERE), default="stack")
-    if kind == "local":
-        return None, None, True
-    if kind == "stack":
-        there = known_stacks(options.project_root())
-        return click.prompt("Stack", type=click.Choice(there)), None, False
-    return None, _machines(ctx), False
+def _data(default: list[str]) -> tuple[str, ...]:
+    return tuple(click.prompt("Data, files or hub ids", default=" ".join(default)).split())
 
 
-def _machines(ctx: click.Context) -> str:
-    """A fleet of own machines, with those added that the user names; or the first of them alone."""
-    from training.hosts import HostsFile, read_hosts, write_hosts
+def _elsewhere(data: Sequence[str], hub: str) -> list[str]:
+    """Of data ids that are another hub's: what to write instead."""
+    from training.swift.data.hub import check_id
 
-    root = options.project_root()
-    name: str = click.prompt("Name of this fleet", default="mine")
-    known = read_hosts(root).fleets.get(name, ())
-    while not known or click.confirm("Add another machine"):
-        _add(ctx, name)
-        known = read_hosts(root).fleets.get(name, ())
-    if len(known) == 1 or click.confirm(
-        f"Distribute over all {len(known)} (no: only the first, {known[0].address})", True
-    ):
-        return name
-    alone = f"{name}-first"
-    write_hosts(root, HostsFile(fleets={**read_hosts(root).fleets, alone: known[:1]}))
-    return alone
-
-
-def _add(ctx: click.Context, name: str) -> None:
-    """Asks until a machine answers."""
-    from training.cli.hosts import add
-
-    while True:
-        answer = click.prompt("[USER@]IP and PEM file").split()
-        if len(answer) != 2:
-            click.echo("Both, with a space between: 203.0.113.7 ~/key.pem")
-            continue
-        user, _, address = answer[0].rpartition("@")
-        try:
-            ctx.invoke(add, name=name, address=address, key=Path(answer[1]), user=user or "ubuntu", port=22)
-        except FleetError as error:
-            click.echo(f"{error}\nVerify the IP, the PEM file, and that the security group lets port 22 in.")
-        else:
-            return
+    ids = [one.partition("#")[0].partition(":")[0] for one in data if not Path(one.partition("#")[0]).exists()]
+    found = [say for one in ids for say in check_id(one, one, use_hf=hub == "huggingface")]
+    return [f"{one.what}: {one.fix}" for one in found]

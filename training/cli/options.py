@@ -12,6 +12,7 @@ import click
 from infra.errors import BadInput
 
 if TYPE_CHECKING:
+    from training.chosen import Chosen
     from training.fleets import Fleet
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -43,11 +44,16 @@ def project_root() -> Path:
     raise BadInput("no Pulumi.yaml here or above", where=str(here), do="Change into the clone of swift-fleet.")
 
 
-def fleet_from(stack: str | None, hosts: str | None, local: bool, key: Path | None) -> Fleet:
-    """The fleet that the options name. Raises BadInput where they name none, or two."""
+def fleet_from(stack: str | None, hosts: str | None, local: bool, key: Path | None, job: Path | None = None) -> Fleet:
+    """The fleet that the options name; where they name none, the one that `fleet new` was told for this job file.
+
+    Raises BadInput where there is none, or where they name two.
+    """
     from training.fleets import fleet_of
 
     named = [one for one in (stack, hosts, local) if one]
+    if not named and job and (chosen := chosen_for(job)):
+        return fleet_of(project_root(), chosen.source, chosen.name, key)
     if len(named) != 1:
         what = "no fleet is named" if not named else "two fleets are named"
         raise BadInput(what, do="Give one of -s STACK, --hosts NAME, --local.")
@@ -55,6 +61,16 @@ def fleet_from(stack: str | None, hosts: str | None, local: bool, key: Path | No
     if stack:
         return fleet_of(root, "stack", stack, key)
     return fleet_of(root, "hosts", hosts, key) if hosts else fleet_of(root, "local", "local", key)
+
+
+def chosen_for(job: Path) -> Chosen | None:
+    """Where `fleet new` was told that a job file runs."""
+    from training import chosen
+
+    try:
+        return chosen.chosen_for(project_root(), job)
+    except BadInput:
+        return None  # outside a clone no fleet is known: what needs one says so
 
 
 def needed_stack(stack: str | None) -> str:

@@ -40,7 +40,7 @@ def preflight(
     from training.remote import Machines
 
     skip = skipped(skip)
-    fleet = options.fleet_from(stack, hosts, local, key)
+    fleet = options.fleet_from(stack, hosts, local, key, job)
     if job:
         plan = made_plan(job, fleet)
     else:

@@ -53,7 +53,7 @@ def run(
 
     root = options.project_root()
     skip = skipped(skip)
-    fleet = options.fleet_from(stack, hosts, local, key)
+    fleet = options.fleet_from(stack, hosts, local, key, job)
     plan = made_plan(job, fleet, resume=resume)
     was_up = fleet.is_up()
     _carried(plan)

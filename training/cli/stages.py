@@ -30,7 +30,7 @@ def made_plan(job: Path, fleet: Fleet, *, makes_it: bool | None = None, resume: 
 
     first = check_file(job)
     if first.job and first.job.budget is not None and isinstance(fleet, StackFleet) and ok(first.findings):
-        makes_it = _is_down(fleet) if makes_it is None else makes_it
+        makes_it = is_down(fleet) if makes_it is None else makes_it
         fleet.budget = first.job.budget if makes_it else None
     made, lines = checked_plan(job, fleet.offer())
     if resume:
@@ -39,7 +39,7 @@ def made_plan(job: Path, fleet: Fleet, *, makes_it: bool | None = None, resume: 
     return made
 
 
-def _is_down(fleet: Fleet) -> bool:
+def is_down(fleet: Fleet) -> bool:
     """Also where it can't be told: then it is planned as one that is still to be made."""
     try:
         return not fleet.is_up()
@@ -54,15 +54,15 @@ def _is_down(fleet: Fleet) -> bool:
 def plan(job: Path, stack: str | None, hosts: str | None, local: bool, key: Path | None, as_json: bool) -> None:
     """Show what JOB would run on each rank, what it sends, what it costs and what ends it. Creates nothing.
 
-    With no fleet named: the cheapest fleet that JOB fits, as a stack file has it.
+    With no fleet named: that which `fleet new` was told for JOB, else the cheapest that it fits, for a stack file.
     """
     from training import planned
     from training.stack_fleet import StackFleet
 
-    if not (stack or hosts or local):
+    if not (stack or hosts or local or options.chosen_for(job)):
         _pick(job, as_json)
         return
-    fleet = options.fleet_from(stack, hosts, local, key)
+    fleet = options.fleet_from(stack, hosts, local, key, job)
     made = made_plan(job, fleet)
     try:
         is_up, unknown = fleet.is_up(), ""
@@ -123,7 +123,7 @@ def launch(
 
     root = options.project_root()
     skip = skipped(skip)
-    fleet = options.fleet_from(stack, hosts, local, key)
+    fleet = options.fleet_from(stack, hosts, local, key, job)
     made = made_plan(job, fleet)
     for one in made.findings:
         click.echo(f"{one.severity:8} {sentence(one, job)}", err=True)

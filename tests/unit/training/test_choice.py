@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import pty
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from terminal import talk
 
 from infra.errors import BadInput
 from training.checked import check_file
@@ -22,7 +19,6 @@ from training.recipe import write
 
 REPO = Path(__file__).resolve().parents[3]
 DENSE, EXPERTS = "Qwen/Qwen3-8B", "Qwen/Qwen3-30B-A3B"
-FLEET = "import sys; from training.cli import main; sys.argv[1:] = {!r}; main()"
 
 
 @pytest.mark.parametrize(
@@ -68,8 +64,9 @@ def test_data_is_named_from_the_jobs_folder_and_the_hub_is_said(
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ([], "nothing says where it runs"),
+        (["--task", "sft-lora"], "nothing says where it runs"),
         (["--local"], "--task is missing"),
+        (["--task", "sft-lora", "--machine", "203.0.113.7"], "an address and the key that opens it"),
         (["sft-lora", "--model", "a/b"], "it asks nothing"),
     ],
 )
@@ -78,24 +75,6 @@ def test_with_no_terminal_the_missing_flag_is_named(given: list[str], said: str,
     assert isinstance(done.exception, BadInput)
     assert said in str(done.exception)
     assert not list(tmp_path.iterdir())
-
-
-def talk(folder: Path, arguments: list[str], answers: list[str]) -> str:
-    """What `fleet ARGUMENTS` writes in a terminal where the answers are typed, and then the input ends."""
-    ours, theirs = pty.openpty()
-    fleet = [sys.executable, "-c", FLEET.format(arguments)]
-    with subprocess.Popen(fleet, cwd=folder, stdin=theirs, stdout=theirs, stderr=theirs) as child:
-        os.close(theirs)
-        os.write(ours, "".join(f"{one}\n" for one in answers).encode() + b"\x04")
-        said = b""
-        try:
-            while more := os.read(ours, 4096):
-                said += more
-        except OSError:  # Linux says so when the other end is closed
-            pass
-        child.wait()
-    os.close(ours)
-    return said.decode().replace("\r", "")
 
 
 @pytest.fixture
@@ -107,14 +86,14 @@ def project(tmp_path: Path) -> Path:
 def test_a_terminal_is_asked_in_order_and_gets_a_job_and_its_plan(project: Path) -> None:
     (project / "mine.jsonl").write_text('{"query": "a", "response": "b"}\n' * 200)
     said = talk(project, ["new"], ["local", "sft-lora", "Qwen/Qwen3-0.6B", "mine.jsonl", "huggingface", ""])
-    order = ["Where", "Task", "Model", "Data", "Hub", "Backend", "job.yaml written", "rank 0"]
+    order = ["Where", "Task", "Model", "Data", "Hardware", "Hub", "Backend", "job.yaml written", "rank 0"]
     assert sorted(order, key=said.index) == order
     args = load_job(project / "job.yaml")[0].args
     assert (args["model"], args["dataset"], args["use_hf"]) == ("Qwen/Qwen3-0.6B", "mine.jsonl", True)
 
 
 def test_a_machine_that_does_not_answer_is_asked_for_again(project: Path) -> None:
-    said = talk(project, ["new"], ["hosts", "mine", "127.0.0.1", "127.0.0.1 no.pem"])
+    said = talk(project, ["new"], ["hosts", "127.0.0.1", "127.0.0.1 no.pem"])
     assert "Both, with a space between" in said
     assert "no such key file" in said
     assert "Verify the IP, the PEM file, and that the security group lets port 22 in." in said
