@@ -47,7 +47,8 @@ class Screen:
 
     def show(self, event: Event | Stage) -> None:
         if self.as_json:
-            print(json.dumps(_plain(event)), flush=True)
+            # With its end in one piece: the engine's events come by a thread of their own.
+            print(json.dumps(_plain(event)) + "\n", end="", flush=True)
         elif isinstance(event, Stage):
             self._stage(event)
         elif (line := self._line(event)) is not None:
