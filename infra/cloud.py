@@ -14,6 +14,8 @@ from infra import refusals
 from infra.errors import BadInput, CloudRefused, NotAdmitted
 from infra.written import nearest
 
+APP = "swift-fleet"
+
 
 @dataclass
 class Cloud:
@@ -86,6 +88,8 @@ class Cloud:
                     config=Config(
                         retries={"mode": "standard", "total_max_attempts": self.patience},
                         connect_timeout=2 * self.patience,
+                        # CloudTrail's userAgent then says "app/swift-fleet": what we asked, and what the provider did.
+                        user_agent_appid=APP,
                     ),
                 )
             except BotoCoreError as error:

@@ -9,15 +9,18 @@ from __future__ import annotations
 
 import contextlib
 import random
+import shutil
 import time
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import psutil
 from project import Done, Going, Project
+
+from infra.sweep import look
 
 VICTIMS = ("operator", "engine", "provider")
 #: What tells a child of `fleet` from the others, in its command line.
@@ -28,6 +31,8 @@ SHAPES = ({"nodes": "2"}, {"nodes": "1"}, {"nodes": "2", "capacity": "spot"})
 #: Of a run's kills: most where the fleet is made; what lies behind it must be paid for by getting there.
 STAGES = {"up": 10, "bootstrap": 3, "preflight": 2, "launch": 1, "train": 3, "collect": 1, "down": 2}
 ENDS = {"down": 6, "sweep": 2, "up, down": 2}
+#: That a command is followed by another one that is killed too, before the fleet is ended.
+AGAIN = 0.6
 #: That many notes an `up` gives, about; where it gives fewer the kill is drawn again.
 STEPS = 30
 
@@ -76,33 +81,32 @@ class Soak:
     project: Project
     random: random.Random
     job: Path | None = None
-    #: A stack file with the same cloud in it and no fleet: where a sweep looks when the other file is gone.
-    _other: str = field(default="beside", init=False)
 
     def __post_init__(self) -> None:
-        self.project.stack(self._other)
+        # The same cloud in it, and no fleet: where a sweep looks when the other file is gone.
+        self.project.stack("beside")
+        self.project.fleet("sandbox", "start", "-s", STACK).ok()
+        self._cloud = self.project.cloud(STACK)
 
     def round(self) -> Round:
-        """One fleet, killed at least once and ended."""
+        """One fleet, whose commands are killed one after the other, at least one, and its end."""
         shape = self.random.choice(SHAPES)
         self.project.stack(STACK, change={f"swift-fleet:{key}": value for key, value in shape.items()})
-        self.project.fleet("sandbox", "start").ok()
         # In AWS every answer takes its time, and a call whose client has died is carried out all the same.
         slow = self.random.choice((0.0, 0.0, 0.1, 0.3))
+        verb = self.random.choice(("up", "up", "up", "run") if self.job else ("up",))
         kills: list[Kill] = []
-        while not kills:
+        while not kills or self.random.random() < AGAIN:
             self._rule(slow)
-            kills += self._killed(self.random.choice(("up", "up", "up", "run") if self.job else ("up",)))
-            if self.random.random() < 0.6:
-                if self.random.random() < 0.3:
-                    self._rule(0)
-                    self.project.fleet("up", "-s", STACK, "--yes", within=600).ok()
-                self._rule(slow)
-                kills += self._killed("down")
+            kills += self._killed(verb)
+            verb = self.random.choice(("up", "down", "down"))
         self._rule(0)
         ended_by = draw(self.random, ENDS)
         refused = self._end(ended_by)
-        return Round(shape, slow, tuple(kills), ended_by, tuple(refused), tuple(self.project.left(STACK)))
+        return Round(shape, slow, tuple(kills), ended_by, tuple(refused), self._left())
+
+    def _left(self) -> tuple[str, ...]:
+        return tuple(f"{thing.kind} {thing.id}" for answer in look(self._cloud, STACK) for thing in answer.found)
 
     def _rule(self, slow: float) -> None:
         self.project.control("faults", [{"action": "*", "slow": slow}] if slow else [])
@@ -112,6 +116,7 @@ class Soak:
         stage = draw(self.random, STAGES) if verb == "run" else verb
         # Only while a fleet is made or ended there is an engine.
         victim = self.random.choice(VICTIMS) if stage in ("up", "down") else "operator"
+        self._nodes_set_up(verb == "run" and stage != "up")
         words = [verb, *([self.job] if verb == "run" and self.job else []), "-s", STACK, "--json"]
         going = self.project.going(*words, *(["--yes"] if verb != "down" else []))
         if self.random.random() < 0.2:
@@ -119,11 +124,22 @@ class Soak:
             at, hit = f"{seconds:.1f} s", self._after(going, seconds, victim)
         else:
             # As many as are there: a fleet that was cut off early has little to remove.
-            notes = self.random.randint(0, STEPS if stage == "up" else min(STEPS, len(self.project.left(STACK))))
+            notes = self.random.randint(0, STEPS if stage == "up" else min(STEPS, len(self._left())))
             notes = notes if stage in ("up", "down") else 0
             at, hit = f"{stage} {notes}", self._at(going, stage, notes, victim)
         code = going.ended(within=900).code
         return [Kill(verb, victim, at, code)] if hit else []
+
+    def _nodes_set_up(self, really: bool) -> None:
+        """The nodes' own set-up, which takes most of the time and which a fleet that is killed before never needs."""
+        link, uv = self.project.root / "bin" / "uv", shutil.which("uv")
+        assert uv, "scripts/prepare puts uv on PATH"
+        link.unlink(missing_ok=True)
+        if really:
+            link.symlink_to(uv)
+        else:
+            link.write_text("#!/bin/sh\necho the soak sets up no node >&2\nexit 1\n")
+            link.chmod(0o755)
 
     def _after(self, going: Going, seconds: float, victim: str) -> bool:
         time.sleep(seconds)
@@ -169,7 +185,7 @@ def draw(of: random.Random, weights: dict[str, int]) -> str:
     return of.choices(list(weights), list(weights.values()))[0]
 
 
-def strike(going: Going, victim: str, within: float = 5) -> bool:
+def strike(going: Going, victim: str, within: float = 60) -> bool:
     """SIGKILL to the command itself, or to its engine or provider as soon as there is one; whether it came to that."""
     until = time.monotonic() + within
     with contextlib.suppress(psutil.NoSuchProcess):

@@ -64,7 +64,7 @@ class Api:
         status, headers, content = self._answer(call, environ)
         number = int(status.split()[0])
         error = requests.error_code(number, content)
-        self._journal.record(call.service, call.action, call.region, number, error)
+        self._journal.record(call.service, call.action, call.region, number, error, requests.app_of(environ))
         if call.changes:
             self._changed()
         return status, headers, content

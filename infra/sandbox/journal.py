@@ -12,7 +12,10 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Call:
-    """One request. `at` is the real time; `error` is AWS's error code, empty when the call succeeded."""
+    """One request. `at` is the real time; `error` is AWS's error code, empty when the call succeeded.
+
+    app: what the caller's SDK says that it is (sdk_ua_app_id), empty where it says nothing.
+    """
 
     at: str
     service: str
@@ -20,6 +23,7 @@ class Call:
     region: str
     status: int
     error: str = ""
+    app: str = ""
 
 
 class Journal:
@@ -29,9 +33,9 @@ class Journal:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._file = path.open("a", encoding="utf-8", buffering=1)
 
-    def record(self, service: str, action: str, region: str, status: int, error: str = "") -> None:
+    def record(self, service: str, action: str, region: str, status: int, error: str = "", app: str = "") -> None:
         at = datetime.now(UTC).isoformat(timespec="milliseconds")
-        call = Call(at, service, action, region, status, error)
+        call = Call(at, service, action, region, status, error, app)
         with self._lock:
             self._calls.append(call)
             if not self._file.closed:

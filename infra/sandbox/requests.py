@@ -17,6 +17,7 @@ from werkzeug.exceptions import HTTPException
 _SCOPE = re.compile(r"Credential=[^/]*/\d+/([\w-]+)/([\w-]+)/aws4_request")
 # Signing names that differ from botocore's names of the services
 _SERVICES = {"elasticfilesystem": "efs", "monitoring": "cloudwatch"}
+_APP = re.compile(r"\bapp/(\S+)")
 _ERROR = re.compile(rb'<Code>([\w.]+)</Code>|"(?:__type|code|Code|ErrorCode)": ?"(?:[^"#]*#)?([\w.]+)"')
 
 
@@ -44,6 +45,12 @@ def read(environ: Mapping[str, Any], body: bytes) -> Call:
         return Call(service, region, target.split(".")[-1], params)
     action, path_params = _rest(environ, service)
     return Call(service, region, action, params | path_params)
+
+
+def app_of(environ: Mapping[str, Any]) -> str:
+    """Who the caller says that it is: botocore's user_agent_appid. Empty where it says nothing."""
+    said = _APP.search(environ.get("HTTP_USER_AGENT", ""))
+    return said[1] if said else ""
 
 
 def error_code(status: int, body: bytes) -> str:
