@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -45,16 +46,19 @@ def read_host_keys(
     missing = [one for one in instance_ids if one not in known]
     if missing:
         found_so_far = len(instance_ids) - len(missing)
+        until = time.monotonic() + patience_seconds
 
         def one_key(instance_id: str) -> str | None:
             nonlocal found_so_far
-            key = _wait_for_key(cloud, instance_id, patience_seconds)
+            key = _wait_for_key(cloud, instance_id, max(0.0, until - time.monotonic()))
             found_so_far += 1
             say(found_so_far)
             return key
 
-        with ThreadPoolExecutor(min(THREADS, len(missing))) as pool:
-            keys = dict(zip(missing, pool.map(one_key, missing), strict=True))
+        # AWS is asked console by console. They boot alike: while the first shows nothing the others are left in peace.
+        keys = {missing[0]: one_key(missing[0])}
+        with ThreadPoolExecutor(THREADS) as pool:
+            keys |= zip(missing[1:], pool.map(one_key, missing[1:]), strict=True)
         silent = [one for one, key in keys.items() if key is None]
         if silent:
             raise CloudRefused(

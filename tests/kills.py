@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import random
-import shutil
 import time
 from collections import Counter
 from collections.abc import Iterable
@@ -116,7 +115,7 @@ class Soak:
         stage = draw(self.random, STAGES) if verb == "run" else verb
         # Only while a fleet is made or ended there is an engine.
         victim = self.random.choice(VICTIMS) if stage in ("up", "down") else "operator"
-        self._nodes_set_up(verb == "run" and stage != "up")
+        self.project.nodes_set_up(verb == "run" and stage != "up")
         words = [verb, *([self.job] if verb == "run" and self.job else []), "-s", STACK, "--json"]
         going = self.project.going(*words, *(["--yes"] if verb != "down" else []))
         if self.random.random() < 0.2:
@@ -129,17 +128,6 @@ class Soak:
             at, hit = f"{stage} {notes}", self._at(going, stage, notes, victim)
         code = going.ended(within=900).code
         return [Kill(verb, victim, at, code)] if hit else []
-
-    def _nodes_set_up(self, really: bool) -> None:
-        """The nodes' own set-up, which takes most of the time and which a fleet that is killed before never needs."""
-        link, uv = self.project.root / "bin" / "uv", shutil.which("uv")
-        assert uv, "scripts/prepare puts uv on PATH"
-        link.unlink(missing_ok=True)
-        if really:
-            link.symlink_to(uv)
-        else:
-            link.write_text("#!/bin/sh\necho the soak sets up no node >&2\nexit 1\n")
-            link.chmod(0o755)
 
     def _after(self, going: Going, seconds: float, victim: str) -> bool:
         time.sleep(seconds)

@@ -162,6 +162,18 @@ class Project:
         """A second folder on the same cloud, as another clone on another machine is: no keys, no records."""
         return new_project(root, Project(root, self.home, self.port, self.ssh_port, self.network, dict(self.env)))
 
+    def nodes_set_up(self, really: bool) -> None:
+        """Whether nodes that boot from here on set themselves up; else that fails at its first step. It takes most of
+        what a node costs this machine, and a fleet on which nothing trains does not need it."""
+        uv, real = self.root / "bin" / "uv", shutil.which("uv")
+        assert real, "scripts/prepare puts uv on PATH"
+        uv.unlink(missing_ok=True)
+        if really:
+            uv.symlink_to(real)
+        else:
+            uv.write_text("#!/bin/sh\necho no node is set up here >&2\nexit 1\n")
+            uv.chmod(0o755)
+
     def cloud(self, stack: str = "sandbox") -> Cloud:
         return cloud_of(load_stack(self.root, stack)[1], source=stack)
 
@@ -237,6 +249,9 @@ class Going:
     @property
     def pid(self) -> int:
         return self._child.pid
+
+    def goes_on(self) -> bool:
+        return self._child.poll() is None
 
     def until(self, fits: Callable[[dict[str, Any]], bool], *, within: float = 240) -> dict[str, Any]:
         """The first event (from the beginning) that fits; fails when the command ends or the time is over."""
@@ -326,10 +341,8 @@ def new_project(root: Path, project: Project | None = None) -> Project:
     shutil.copy(REPO / "Pulumi.yaml", root)
     for name in ("infra", "scripts", "pyproject.toml", "uv.lock", ".venv"):
         (root / name).symlink_to(REPO / name)
-    uv = shutil.which("uv")
-    assert uv, "scripts/prepare puts uv on PATH"
     (root / "bin").mkdir()
-    (root / "bin" / "uv").symlink_to(uv)
+    project.nodes_set_up(True)
     project.stack()
     return project
 

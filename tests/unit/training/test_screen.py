@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import io
 import json
+import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -59,6 +61,20 @@ def test_with_json_each_event_is_an_object_a_line_that_reads_back(capsys: pytest
             assert (data["event"], data["stage"], data["state"]) == ("Stage", event.stage, event.state)
         else:
             assert from_json(data) == event
+
+
+def test_an_event_is_written_in_one_piece_for_they_come_from_several_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Pieces(io.StringIO):
+        def write(self, text: str) -> int:
+            pieces.append(text)
+            return len(text)
+
+    pieces: list[str] = []
+    monkeypatch.setattr(sys, "stdout", Pieces())
+    screen = Screen(as_json=True)
+    for event in EVENTS:
+        screen.show(event)
+    assert all(piece.endswith("}\n") for piece in pieces if piece) and len([*filter(None, pieces)]) == len(EVENTS)
 
 
 def test_dollars_are_not_spoken_of_where_no_price_is_known(capsys: pytest.CaptureFixture[str]) -> None:

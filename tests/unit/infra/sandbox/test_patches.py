@@ -14,6 +14,7 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
+from infra.cloud import Cloud
 from infra.sandbox.api import Api, serve
 from infra.sandbox.faults import Faults
 from infra.sandbox.journal import Journal
@@ -350,6 +351,14 @@ def test_the_journal_has_action_region_and_error_of_every_protocol(aws: Aws, tmp
         ("iam", "CreateRole"),
     } <= by_action
     assert any(c["error"] == "DependencyViolation" and c["region"] == "us-east-1" for c in calls)
+
+
+def test_the_journal_tells_our_own_calls_from_the_providers(aws: Aws, tmp_path: Path) -> None:
+    ours = Cloud("us-east-1", access_key="sandbox", secret_key="sandbox", endpoints={"ec2": aws.ec2.meta.endpoint_url})
+    ours.client("ec2").describe_regions()
+    log = Path(next(iter(tmp_path.parent.glob("aws*")), tmp_path)) / "requests.jsonl"
+    by_app = {(c["action"], c["app"]) for c in map(json.loads, log.read_text().splitlines())}
+    assert {("DescribeRegions", "swift-fleet"), ("RunInstances", "")} <= by_app
 
 
 def test_each_interface_has_an_address_of_its_own_in_the_subnet_but_efa_only_none(aws: Aws) -> None:
