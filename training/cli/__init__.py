@@ -26,6 +26,7 @@ COMMANDS = {
     "ps": ("money:ps", "What bills by the hour; with --all everything in the account."),
     "up": ("stack:up", "Create the fleet of a stack."),
     "nodes": ("nodes:nodes", "List a fleet's nodes by rank."),
+    "gpus": ("gpus:gpus", "What each GPU of a fleet does: busy, memory, power."),
     "preflight": ("preflight:preflight", "Whether a fleet's nodes can train together, check by check."),
     "launch": ("stages:launch", "Start a job on a fleet that is up, and return."),
     "status": ("stack:status", "What bills, until when, at most how much, and which ends are armed."),
