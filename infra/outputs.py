@@ -21,7 +21,10 @@ class NodeOutput:
 
 @dataclass(frozen=True)
 class Outputs:
-    """What a stack that is up says of its fleet. terminates_at: the AWS schedule's "at(...)", UTC."""
+    """What a stack that is up says of its fleet. terminates_at: the AWS schedule's "at(...)", UTC.
+
+    ssh_access: "ssh", to a node's address, or "ssm", through Session Manager.
+    """
 
     nodes: tuple[NodeOutput, ...]
     ssh_user: str
@@ -31,6 +34,7 @@ class Outputs:
     file_system_id: str | None
     schedule_name: str
     terminates_at: str
+    ssh_access: str = "ssh"
 
 
 def parse_outputs(values: Mapping[str, Any]) -> Outputs:
@@ -50,6 +54,7 @@ def parse_outputs(values: Mapping[str, Any]) -> Outputs:
             ),
             ssh_user=values["ssh"]["user"],
             ssh_port=int(values["ssh"]["port"]),
+            ssh_access=values["ssh"].get("access", "ssh"),
             shared_path=values["sharedPath"],
             vpc_id=values["vpcId"],
             file_system_id=values.get("fileSystemId"),

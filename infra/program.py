@@ -152,7 +152,7 @@ def fleet(
         "scheduleName": guardrails.schedule_name,
         "terminatesAt": guardrails.terminates_at,
         "sharedPath": config.shared_path if storage else "",
-        "ssh": {"user": config.ssh_user, "port": config.ssh_port},
+        "ssh": {"user": config.ssh_user, "port": config.ssh_port, "access": config.access},
         "nodes": [
             {
                 "rank": rank,

@@ -56,6 +56,7 @@ class Session:
     program: Callable[[], None]
     environment: Mapping[str, str] = field(default_factory=dict)
     _opened: automation.Stack | None = field(default=None, repr=False)
+    _refused: FleetError | None = field(default=None, repr=False)
 
     def run(self, act: Callable[[automation.Stack], T]) -> T:
         """`act` on the stack, which is made if there is none; once more where a dead engine had locked it."""
@@ -70,12 +71,23 @@ class Session:
         except errors.ConcurrentUpdateError as error:
             self._unlock(str(error))
         except errors.CommandError as error:
-            raise translated(error, self.name) from error
+            raise self._refused or translated(error, self.name) from error
         try:
             with engine.ends_in_order():
                 return _whole(done)
         except errors.CommandError as error:
-            raise translated(error, self.name) from error
+            raise self._refused or translated(error, self.name) from error
+
+    def _program(self) -> None:
+        """`program`, and what it refuses kept as it is: the engine hands on a text, as a failure of its own."""
+        from pulumi import RunError
+
+        self._refused = None
+        try:
+            self.program()
+        except RunError as error:
+            self._refused = error.__cause__ if isinstance(error.__cause__, FleetError) else None
+            raise
 
     def exists(self) -> bool:
         """Whether the engine knows the stack; who only looks, or ends, makes none."""
@@ -109,7 +121,7 @@ class Session:
             self._opened = choose(
                 stack_name=self.name,
                 project_name=PROJECT,
-                program=self.program,
+                program=self._program,
                 opts=options,
             )
         return self._opened

@@ -19,6 +19,7 @@ class Node:
     address: where SSH reaches it; empty for this machine.
     private_address: where the other nodes reach it (MASTER_ADDR on rank 0).
     host_key: its public key, "ssh-ed25519 AAAA...", the only one that is accepted.
+    proxy: the command that leads to its SSH server where no address does (OpenSSH's ProxyCommand), mostly empty.
     behind_master: whether SSH reaches it through rank 0 alone, the fleet's one way in.
     gpus: as promised by the instance type, or counted on an own machine; None where nobody promised.
     gpu_memory_gib: of one GPU, as promised; efa: devices that its interfaces promise; instance_type: "" if own.
@@ -37,6 +38,7 @@ class Node:
     gpu_memory_gib: float | None = None
     efa: int = 0
     instance_type: str = ""
+    proxy: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

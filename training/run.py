@@ -63,7 +63,13 @@ class Run:
             data = json.loads(text)
             inventory = data.pop("inventory")
             nodes = tuple(
-                Node(**{**n, "key_file": Path(n["key_file"]) if n["key_file"] else None})
+                Node(
+                    **{
+                        **n,
+                        "key_file": Path(n["key_file"]) if n["key_file"] else None,
+                        "proxy": tuple(n.get("proxy", ())),
+                    }
+                )
                 for n in inventory.pop("nodes")
             )
             return Run(**_built(Run, data), inventory=Inventory(nodes=nodes, **inventory))

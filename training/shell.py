@@ -27,7 +27,9 @@ def ssh_command(
         "PasswordAuthentication": "no",
         "ConnectTimeout": "10",
     }
-    if gateway:
+    if node.proxy:
+        settings["ProxyCommand"] = shlex.join(node.proxy).replace("%", "%%")
+    elif gateway:
         before, its_known_hosts = gateway
         way = ssh_command(before, (), its_known_hosts)
         settings["ProxyCommand"] = shlex.join([*way[:-1], "-W", "%h:%p", way[-1]])

@@ -32,8 +32,11 @@ from training.remote import (
     sending,
     whole,
 )
+from training.tunnel import Tunnel
 
 CONNECT_S = 10.0
+#: The same where a process has to ask for a way first: `aws` alone takes seconds to start.
+TUNNEL_S = 45.0
 #: After which a peer that acknowledges nothing is gone (tcp(7)); else a cut cable is never noticed.
 SILENT_PEER_MS = 30_000
 WINDOW_BYTES = 1 << 24
@@ -48,9 +51,29 @@ class Ssh:
 
     def __init__(self, node: Node, gateway: Ssh | None = None) -> None:
         self.node = node
-        self._fabric = _open(node, gateway.dial(node) if gateway else dial(node.address, node.port))
+        self._tunnel = Tunnel(node.proxy) if node.proxy else None
+        try:
+            self._fabric = _open(node, self._way(gateway))
+        except FleetError as error:
+            self._give_up(error)
+            raise
         self._transport: paramiko.Transport = self._fabric.transport
         self._transport.set_keepalive(30)
+
+    def _way(self, gateway: Ssh | None) -> socket.socket | paramiko.Channel:
+        if self._tunnel:
+            return self._tunnel.socket
+        return gateway.dial(self.node) if gateway else dial(self.node.address, self.node.port)
+
+    def _give_up(self, error: FleetError) -> None:
+        """No tunnel is left behind; raises what it said of its own end, where that is the reason."""
+        if self._tunnel is None:
+            return
+        said = self._tunnel.said() if isinstance(error, Unreachable) else ""
+        self._tunnel.close()
+        if said:
+            do = "Is the node up, does it reach Systems Manager, and may you (ssm:StartSession)?"
+            raise Unreachable(said, where=_where(self.node), do=do) from error
 
     @property
     def alive(self) -> bool:
@@ -112,6 +135,8 @@ class Ssh:
 
     def close(self) -> None:
         self._fabric.client.close()
+        if self._tunnel:
+            self._tunnel.close()
 
     @contextmanager
     def _channel(self, command: str, timeout_s: float) -> Iterator[paramiko.Channel]:
@@ -229,7 +254,7 @@ def _open(node: Node, way: socket.socket | paramiko.Channel) -> fabric.Connectio
             "pkey": key,
             "allow_agent": False,
             "look_for_keys": False,
-            "banner_timeout": CONNECT_S,
+            "banner_timeout": TUNNEL_S if node.proxy else CONNECT_S,
             "auth_timeout": CONNECT_S,
         },
     )

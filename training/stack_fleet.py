@@ -61,7 +61,17 @@ class StackFleet:
         """Where it can be acted on: of a sandbox stack the cloud runs from here on."""
         from infra.stack import FleetStack
 
-        return FleetStack(self.root, self.name, environment_for(self.root, self.name))
+        return FleetStack(self.root, self.name, self._environment)
+
+    @cached_property
+    def _environment(self) -> dict[str, str]:
+        return environment_for(self.root, self.name)
+
+    def _tools(self) -> str:
+        """Where the command is that opens a session to a node. BadInput where something of it is missing."""
+        from infra.tunnel import tools
+
+        return tools(self._environment.get("PATH"))
 
     @property
     def config(self) -> StackConfig:
@@ -149,6 +159,8 @@ class StackFleet:
         return bool(known) and known == set(alive) and len(known) == self.config.nodes
 
     def up(self, say: Say = quiet) -> Inventory:
+        if self.config.access == "ssm":
+            self._tools()
         self.stack.budget = self.budget
         outputs = self.stack.up(_Counter(say).on_change)
         for before in ("config_here", "hourly_cost"):  # it may have got another place than its first choice
@@ -210,6 +222,7 @@ class StackFleet:
         private_key = own.usable_key(self.key or key_file(self.root, self.name))
         types = catalog().types
         wants_efa = self.config.wants_efa
+        ways = self._proxies(outputs)
         nodes = tuple(
             Node(
                 rank=node.rank,
@@ -225,10 +238,20 @@ class StackFleet:
                 gpu_memory_gib=types[node.instance_type].gpu_memory_gib if node.instance_type in types else None,
                 efa=types[node.instance_type].efa if wants_efa and node.instance_type in types else 0,
                 instance_type=node.instance_type,
+                proxy=ways.get(node.id, ()),
             )
             for node in outputs.nodes
         )
         return Inventory("stack", self.name, nodes, shared_path=outputs.shared_path)
+
+    def _proxies(self, outputs: Outputs) -> dict[str, tuple[str, ...]]:
+        """By instance id, where SSH reaches no node by its address."""
+        from infra.tunnel import tunnel
+
+        if outputs.ssh_access != "ssm":
+            return {}
+        cloud, aws = self.stack.cloud, self._tools()
+        return {node.id: tunnel(cloud, aws, node.id, outputs.ssh_port) for node in outputs.nodes}
 
 
 def cloud_at_rest(root: Path, name: str) -> Cloud | None:

@@ -35,6 +35,7 @@ def install() -> None:
         quotas,
         regions,
         reservations,
+        sessions,
         spot,
         storage,
         templates,
@@ -56,6 +57,7 @@ def install() -> None:
         images,
         storage,
         access,
+        sessions,
         spot,
     ):
         if not getattr(module, "_installed", False):

@@ -14,6 +14,7 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
+from infra.access import SESSION_RIGHTS, allowing
 from infra.cloud import Cloud
 from infra.sandbox.api import Api, serve
 from infra.sandbox.faults import Faults
@@ -338,6 +339,32 @@ def test_the_tags_of_an_instance_profile_are_listed(aws: Aws) -> None:
 def test_managed_policies_can_be_attached(aws: Aws) -> None:
     aws.iam.create_role(RoleName="r", AssumeRolePolicyDocument="{}")
     aws.iam.attach_role_policy(RoleName="r", PolicyArn="arn:aws:iam::aws:policy/AmazonSSMManagedInstanceCore")
+
+
+def test_a_session_leads_to_a_host_that_runs_and_whose_role_lets_its_agent_speak(aws: Aws) -> None:
+    trust = json.dumps({"Statement": [{"Effect": "Allow", "Principal": {"Service": "ec2.amazonaws.com"}}]})
+    aws.iam.create_role(RoleName="talks", AssumeRolePolicyDocument=trust)
+    aws.iam.create_instance_profile(InstanceProfileName="talks")
+    aws.iam.add_role_to_instance_profile(InstanceProfileName="talks", RoleName="talks")
+    [made] = aws.run(IamInstanceProfile={"Name": "talks"})
+    aws.settle()
+    asked = {"Target": made["InstanceId"], "Parameters": {"portNumber": ["2222"]}}
+
+    def refused(**other: Any) -> str:
+        with pytest.raises(ClientError) as error:
+            aws.ssm.start_session(DocumentName="AWS-StartSSHSession", **asked | other)
+        return refusal(error)
+
+    assert refused() == "TargetNotConnected"
+    aws.iam.put_role_policy(RoleName="talks", PolicyName="p", PolicyDocument=allowing(*SESSION_RIGHTS))
+    session = aws.ssm.start_session(DocumentName="AWS-StartSSHSession", **asked)
+    assert session["StreamUrl"] == f"tcp://{made['PrivateIpAddress']}:2222" and session["TokenValue"]
+    assert refused(Target="i-00000000000000000") == "TargetNotConnected"
+    with pytest.raises(ClientError):
+        aws.ssm.start_session(DocumentName="AWS-StartPortForwardingSession", **asked)
+    aws.ec2.terminate_instances(InstanceIds=[made["InstanceId"]])
+    aws.settle()
+    assert refused() == "TargetNotConnected"
 
 
 def test_the_journal_has_action_region_and_error_of_every_protocol(aws: Aws, tmp_path: Path) -> None:
