@@ -20,6 +20,7 @@ from training.plan import Plan
 from training.readiness import Ready
 from training.remote import Connection, Machines, Result, all_or_raise
 from training.run import Run, now
+from training.swift.environment import CUDA_HOME
 
 START_S = 60.0
 
@@ -123,7 +124,7 @@ def command_sh(plan: Plan, run: Run, rank: int, home: str) -> str:
     env = plan.environment(run.base[rank] if run.inventory.shared_path else "")
     exports = [f"export {name}={shlex.quote(value)}" for name, value in {**env, **ranks}.items()]
     command = "exec " + shlex.join(filled(plan.words(ranks), run.base[rank], home, run.id))
-    return "\n".join(['cd "$(dirname "$0")" || exit 1', *exports, command, ""])
+    return "\n".join(['cd "$(dirname "$0")" || exit 1', CUDA_HOME, *exports, command, ""])
 
 
 def start_script(run: Run, rank: int, args: str, command: str, secrets: Mapping[str, str]) -> str:

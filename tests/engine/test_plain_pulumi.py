@@ -87,6 +87,7 @@ def test_both_previews_plan_the_same_resources_and_create_nothing(stack: Project
 
 
 def test_a_plain_up_makes_a_fleet_and_a_second_changes_nothing(stack: Project) -> None:
+    """CARD-1, CARD-9."""
     created = counts(stack.pulumi(*UP))
     assert created["created"] > 20
     assert counts(stack.pulumi(*UP)) == {"unchanged": created["created"]}

@@ -36,6 +36,7 @@ def test_a_run_says_the_plan_and_its_price_before_each_stage_in_turn(life: Life)
 
 
 def test_both_ranks_train_in_one_world_of_two(life: Life) -> None:
+    """CARD-5."""
     assert "rank: 0, local_rank: 0, world_size: 2" in life.log(0)
     assert "rank: 1, local_rank: 0, world_size: 2" in life.log(1)
     assert life.receipt["outcome"]["world_size"] == 2
@@ -51,6 +52,7 @@ def test_the_loss_goes_down(life: Life) -> None:
 
 
 def test_the_checkpoint_has_a_piece_of_each_rank_and_loads_with_peft(life: Life, local: Local, tiny: Path) -> None:
+    """DIST-8, NOTE-6."""
     checkpoint = life.folder / "output" / "checkpoint-25"
     assert {"rng_state_0.pth", "rng_state_1.pth", "adapter_model.safetensors"} <= {p.name for p in checkpoint.iterdir()}
     command = [local.python, "-c", LOAD, tiny / "model", checkpoint]
@@ -59,6 +61,7 @@ def test_the_checkpoint_has_a_piece_of_each_rank_and_loads_with_peft(life: Life,
 
 
 def test_the_receipt_holds_what_was_done_what_it_cost_and_the_proof_that_nothing_is_left(life: Life) -> None:
+    """CARD-6, CARD-10."""
     receipt = life.receipt
     assert receipt["outcome"]["state"] == "succeeded"
     assert receipt["outcome"]["exit_codes"] == {"0": 0, "1": 0}
@@ -182,6 +185,7 @@ def test_outputs_and_nodes_tell_of_the_same_machines(hands: Project, outputs: di
 def test_ssh_runs_a_command_on_the_rank_that_is_named_and_gives_its_exit_code(
     hands: Project, outputs: dict[str, Any]
 ) -> None:
+    """ENV-8."""
     homes = [hands.fleet("ssh", "-s", "sandbox", rank, "printenv", "HOME").ok().out for rank in ("0", "1")]
     assert [Path(home.strip()).parent.name for home in homes] == [one["id"] for one in outputs["nodes"]]
     assert hands.fleet("ssh", "-s", "sandbox", "0", "bash", "-c", "exit 7").code == 7
@@ -202,6 +206,7 @@ def test_status_says_what_bills_until_when_and_which_ends_are_armed(hands: Proje
 
 
 def test_a_launched_run_goes_on_alone_and_logs_and_status_find_it(hands: Project, launched: str) -> None:
+    """ENV-10, RUN-1, RUN-3."""
     follower = hands.going("logs", launched, "--follow", "--json")
     follower.until(lambda line: "'loss'" in line["line"])
     follower.signal(signal.SIGINT)
@@ -230,6 +235,7 @@ def test_stop_ends_every_process_of_the_run_and_leaves_the_fleet(hands: Project,
 
 
 def test_collect_fetches_what_a_stopped_run_had_saved(hands: Project, launched: str) -> None:
+    """ENV-13."""
     fetched = hands.fleet("collect", launched, "--json").ok().json
     output = Path(fetched["folder"])
     assert fetched["files"] == len([p for p in output.rglob("*") if p.is_file() and not p.is_symlink()])

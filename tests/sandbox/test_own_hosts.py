@@ -148,6 +148,7 @@ def trained(clone: Project, tiny: Path) -> dict[str, Any]:
 
 
 def test_own_machines_are_set_up_and_train_together(trained: dict[str, Any]) -> None:
+    """ENV-14, DIST-1."""
     assert (trained["outcome"]["state"], trained["outcome"]["world_size"]) == ("succeeded", 2)
     assert trained["outcome"]["max_steps"] == 25
     assert trained["stages"]["bootstrap"] > 0
@@ -196,6 +197,7 @@ def test_a_local_run_trains_here_with_no_ssh_and_no_cloud(local: Local) -> None:
 
 
 def test_a_local_run_uses_the_locked_environment_that_set_up_made_in_home(local: Local) -> None:
+    """CARD-4."""
     assert os.access(local.python, os.X_OK)
     facts = json.loads((local.home / "fleet" / "bootstrap" / "ready.json").read_text())
     assert facts["ms_swift"] == "4.6.0"

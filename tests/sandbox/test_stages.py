@@ -130,6 +130,15 @@ def test_starting_twice_starts_once_and_any_machine_finds_the_run(hosts: stageho
     assert stop(machines, run, grace_s=1) == {}
 
 
+def test_node_0_is_first_where_it_cannot_start_no_other_does(hosts: stagehosts.Hosts, machines: Machines) -> None:
+    """DIST-7."""
+    where = ready(machines)
+    (hosts.hosts[0].home / "fleet").write_text("a file in the folder's place")
+    with pytest.raises(CloudRefused, match="node-0"):
+        launch(machines, plan(), where, new_run_id())
+    assert not (hosts.hosts[1].home / "fleet/runs").exists()
+
+
 def test_a_launch_that_was_cut_off_between_ranks_is_taken_back(hosts: stagehosts.Hosts, machines: Machines) -> None:
     run = started(machines, "forever")
     stop(machines, run, 0, ranks=[1])
@@ -143,6 +152,7 @@ def test_a_launch_that_was_cut_off_between_ranks_is_taken_back(hosts: stagehosts
 def test_a_run_outlives_its_operator_and_another_watcher_reads_on(
     hosts: stagehosts.Hosts, machines: Machines, tmp_path: Path
 ) -> None:
+    """ENV-9."""
     run = started(machines, "forever")
     folder = tmp_path / "here"
     seen: list[Event] = []
@@ -301,13 +311,17 @@ def test_a_look_tells_how_a_run_stands_and_ends_nothing(
 def test_a_command_that_is_not_distributed_runs_on_rank_0_alone(
     hosts: stagehosts.Hosts, machines: Machines, tmp_path: Path
 ) -> None:
+    """POST-5: what comes after training is done on the node too, and its results come here."""
     made = replace(plan(), job=Job(command="export"))
     run = launch(machines, made, ready(machines), new_run_id())
-    _, outcome = followed(machines, run, tmp_path)
+    _, outcome = followed(machines, run, tmp_path, since={})
     assert (run.ranks, outcome.state, list(outcome.exit_codes)) == ((0,), "succeeded", [0])
+    got = collect(machines, run, outcome, tmp_path)
+    assert got.verified and (got.folder / "checkpoint-2/deep dir/model.bin").exists()
 
 
 def test_data_is_sent_once_resumed_and_checked(hosts: stagehosts.Hosts, machines: Machines, tmp_path: Path) -> None:
+    """ENV-12, DIST-2."""
     data = tmp_path / "my data.jsonl"
     data.write_bytes(os.urandom(400_000))
     (tmp_path / "model dir/sub").mkdir(parents=True)
@@ -472,6 +486,7 @@ def test_a_set_up_that_was_killed_is_not_waited_for(
 def test_nodes_of_other_versions_are_refused(
     hosts: stagehosts.Hosts, machines: Machines, setup: Callable[[str], tuple[Path, Path]]
 ) -> None:
+    """DIST-5."""
     files = setup(WELL)
     (hosts.hosts[1].home / "torch").write_text("2.10.0")
     start(machines, *files)
@@ -570,6 +585,7 @@ def test_this_machine_is_a_fleet_of_one(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 def test_log_lines_of_every_rank_are_told(machines: Machines, tmp_path: Path) -> None:
+    """DIST-4."""
     events, _ = followed(machines, started(machines), tmp_path, since={})
     told = {event.rank: event for event in events if isinstance(event, LogLines)}
     assert set(told) == {0, 1} and not [event for event in events if isinstance(event, Note)]

@@ -11,6 +11,10 @@ MEGATRON = {
     "CUDA_DEVICE_MAX_CONNECTIONS": "1",
 }
 
+#: DeepSpeed builds some kernels by nvcc when it first uses them; ssh without a terminal reads no .bashrc that would say
+#: where that is.
+CUDA_HOME = '[ -n "${CUDA_HOME:-}" ] || [ ! -x /usr/local/cuda/bin/nvcc ] || export CUDA_HOME=/usr/local/cuda'
+
 
 def environment(trainer: str, env: Mapping[str, str], shared: str = "") -> dict[str, str]:
     """The job's `env`, over what its trainer needs.

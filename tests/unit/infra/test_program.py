@@ -132,6 +132,7 @@ def test_only_the_operator_may_open_ssh(fleet: Engine) -> None:
 
 
 def test_all_else_comes_from_the_fleets_own_group(fleet: Engine) -> None:
+    """DIST-6, CARD-2."""
     inside = {
         name: (rule["ipProtocol"], rule.get("fromPort"), rule.get("toPort"))
         for name in ("rendezvous", "members")
@@ -258,6 +259,7 @@ def test_s3_gives_the_nodes_role_what_is_named_and_no_more(tmp_path: Path) -> No
 
 
 def test_shared_files_are_encrypted_and_fast_enough_for_checkpoints(fleet: Engine) -> None:
+    """CARD-3."""
     files = fleet.one("files")
     assert (files["encrypted"], files["throughputMode"]) == (True, "elastic")
 

@@ -95,9 +95,22 @@ def test_the_release_that_a_job_is_written_for_is_held_against_the_nodes(tmp_pat
     assert (one.severity, one.where) == ("error", "ms_swift")
 
 
-@pytest.mark.parametrize("command", sorted(BASE))
-def test_every_command_can_be_a_job_run_by_its_whole_path(tmp_path: Path, command: str) -> None:
-    """CLI-1 to CLI-16 as far as they need arguments; CLI-18."""
+#: Row -> the command that a job can be.
+COMMANDS = {
+    "CLI-1": "swift sft", "CLI-2": "swift pt", "CLI-3": "swift rlhf", "CLI-4": "swift infer", "CLI-5": "swift deploy",
+    "CLI-6": "swift eval", "CLI-7": "swift export", "CLI-8": "swift sample", "CLI-9": "swift merge-lora",
+    "CLI-10": "swift app", "CLI-11": "swift web-ui", "CLI-12": "swift rollout", "CLI-13": "megatron sft",
+    "CLI-14": "megatron pt", "CLI-15": "megatron rlhf", "CLI-16": "megatron export",
+}  # fmt: skip
+
+
+def test_no_command_is_left_out() -> None:
+    assert sorted(COMMANDS.values()) == sorted(BASE)
+
+
+@pytest.mark.parametrize(("row", "command"), COMMANDS.items())
+def test_every_command_can_be_a_job_run_by_its_whole_path(tmp_path: Path, row: str, command: str) -> None:
+    """And CLI-18: by the environment's own path."""
     trainer, name = command.split()
     args = {key: ["a/b"] if "dataset" in key and "eval" not in key else value for key, value in BASE[command].items()}
     args |= {key: ["/shared/checkpoint-10"] for key in args if key == "adapters"}

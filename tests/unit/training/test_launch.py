@@ -49,6 +49,7 @@ def test_args_yaml_holds_exactly_the_arguments() -> None:
 
 
 def test_the_command_runs_swift_by_its_full_path_with_the_ranks_five_variables(tmp_path: Path) -> None:
+    """DIST-3."""
     swift = tmp_path / "swift-env/bin/swift"
     swift.parent.mkdir(parents=True)
     swift.write_text('#!/bin/sh\npwd; echo "$0" "$@"; env | grep -E "^(N|MASTER|ODD)"\n')
@@ -68,6 +69,31 @@ def test_the_command_runs_swift_by_its_full_path_with_the_ranks_five_variables(t
         "NPROC_PER_NODE=1",
         "ODD=a b'$c",
     }
+
+
+@pytest.mark.parametrize(
+    ("env", "job", "toolkit", "found"),
+    [
+        ({}, {}, True, "{toolkit}"),
+        ({}, {}, False, ""),
+        ({"CUDA_HOME": "/node"}, {}, True, "/node"),
+        ({"CUDA_HOME": "/node"}, {"CUDA_HOME": "/jobs"}, True, "/jobs"),
+    ],
+)
+def test_deepspeed_finds_nvcc_where_images_have_it_unless_node_or_job_say_otherwise(
+    tmp_path: Path, env: dict[str, str], job: dict[str, str], toolkit: bool, found: str
+) -> None:
+    """NOTE-5, with a folder of its own in the place of /usr/local/cuda."""
+    nvcc = tmp_path / "cuda/bin/nvcc"
+    swift = tmp_path / "swift-env/bin/swift"
+    for file in [nvcc] * toolkit + [swift]:
+        file.parent.mkdir(parents=True)
+        file.write_text('#!/bin/sh\necho "$CUDA_HOME"\n')
+        file.chmod(0o755)
+    text = command_sh(plan(env=job), RUN, 1, str(tmp_path)).replace("/usr/local/cuda", str(tmp_path / "cuda"))
+    (tmp_path / "command.sh").write_text(text)
+    done = subprocess.run(["bash", str(tmp_path / "command.sh")], env=env, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == found.format(toolkit=tmp_path / "cuda")
 
 
 def test_a_secret_is_in_the_script_that_goes_in_on_stdin_and_in_no_file() -> None:

@@ -59,10 +59,11 @@ def test_param_deepspeed(name: str) -> None:
 
 
 def test_param_environment_is_the_drivers_but_for_the_gpus_that_are_seen() -> None:
-    """NOTE-4, RUN-2: each rank is made by these variables, which no job sets itself."""
+    """DIST-9. NOTE-4, RUN-2: each rank is made by these variables, which no job sets itself."""
     assert set(RANK_VARIABLES) == {"NPROC_PER_NODE", "NNODES", "NODE_RANK", "MASTER_ADDR", "MASTER_PORT"}
     assert Job(command="sft", env={"CUDA_VISIBLE_DEVICES": "0,1"}).env == {"CUDA_VISIBLE_DEVICES": "0,1"}
 
 
 def test_note_3_enable_thinking_is_there() -> None:
+    """NOTE-3."""
     assert (SFT["enable_thinking"].type, SFT["enable_thinking"].default) == ("bool", None)
