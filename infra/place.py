@@ -5,9 +5,10 @@ of AWS's refusals means "not here" rather than "not at all".
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
+from infra.errors import CloudRefused
 from infra.settings import StackConfig
 
 #: AWS's code -> what it means for the fleet; each says that another place may still do. EC2 API, error codes.
@@ -73,3 +74,16 @@ def no_room(said: str) -> str | None:
     """The code in what AWS said, as the engine hands it on, if it is one of `NO_ROOM`."""
     words = set(re.findall(r"[A-Za-z]+", said))
     return next((code for code in NO_ROOM if code in words), None)
+
+
+def nowhere(walk: Sequence[Attempt], last: CloudRefused | None, left: str, where: str) -> CloudRefused:
+    """What to say when no place had room: of one place that AWS refused its own words, else what is known of each.
+
+    left: what is left of the tries, a sentence.
+    """
+    do = f"{left} Try later, or give swift-fleet:candidates more types or zones."
+    if all(attempt.why for attempt in walk):
+        do = "Nothing was made. Ask AWS for more (Service Quotas in the console), or take fewer nodes."
+    if last and len(walk) == 1:
+        return CloudRefused(last.what, where=last.where, do=do)
+    return CloudRefused("; ".join(map(str, walk)), where=where, do=do)

@@ -6,11 +6,12 @@ from __future__ import annotations
 
 import re
 import socket
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import tenacity
 
@@ -112,6 +113,7 @@ class Session:
         if self._opened is None:
             from pulumi import automation
 
+            sys.unraisablehook = _unraised
             options = automation.LocalWorkspaceOptions(
                 work_dir=str(self.root),
                 env_vars=dict(self.environment),
@@ -150,6 +152,13 @@ class Session:
             )
         if self._opened:
             self._opened.cancel()
+
+
+def _unraised(what: sys.UnraisableHookArgs) -> None:
+    """The SDK drops the coroutine of a program whose resource was refused; collected, it would show a traceback that
+    says nothing of the refusal (pulumi 3.272, run_pulumi_func)."""
+    if getattr(what.object, "__name__", "") != "run_pulumi_func":
+        sys.__unraisablehook__(what)
 
 
 def _whole(read: Callable[[], T]) -> T:
@@ -216,3 +225,23 @@ def translated(error: Exception, stack: str) -> FleetError:
         return known
     shown = "; ".join(said[:3]) or "the engine was ended before it was done"
     return CloudRefused(shown.rstrip("."), where=f"stack {stack}")
+
+
+# What the engine has recorded: the deployment of an exported state ---------------------------------------------------
+
+
+def cut_off(recorded: Mapping[str, Any]) -> bool:
+    """Whether the state tells of operations that an engine began and never ended."""
+    return bool(recorded.get("pending_operations"))
+
+
+def half_made(recorded: Mapping[str, Any]) -> bool:
+    """Whether an engine that ended in its own time created something that failed then: an `up` would update what may be
+    gone."""
+    return not cut_off(recorded) and any(one.get("initErrors") for one in recorded.get("resources", []))
+
+
+def made_any(recorded: Mapping[str, Any]) -> bool:
+    """Whether there is anything of AWS's in it, or may be."""
+    held = (one for one in recorded.get("resources", []) if one.get("custom"))
+    return cut_off(recorded) or any(not one["type"].startswith("pulumi:") for one in held)

@@ -5,8 +5,7 @@ The same stack as for plain `pulumi` commands typed in the folder: same project 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -17,34 +16,16 @@ import tenacity
 from infra import ends, shunned, sweep
 from infra.cloud import Cloud, cloud_of
 from infra.errors import BadInput, CloudRefused
+from infra.kinds import MACHINES, Kind
 from infra.outputs import Outputs, parse_outputs
-from infra.place import Attempt, Place, no_room
+from infra.place import Attempt, Place, no_room, nowhere
 from infra.quotas import shortage
-from infra.session import Change, OnChange, Session, events, ignore
+from infra.session import Change, OnChange, Session, cut_off, events, half_made, ignore, made_any
 from infra.settings import load_stack, stack_file
+from infra.sweep import Teardown
 
-
-@dataclass(frozen=True)
-class Teardown:
-    """What a destroy did: swept = what no state file knew; left = what is still there (nothing, if all is well)."""
-
-    resources: int
-    swept: tuple[sweep.Thing, ...]
-    answers: tuple[sweep.Answer, ...]
-
-    @property
-    def left(self) -> list[sweep.Thing]:
-        return [thing for answer in self.answers for thing in answer.found]
-
-    @property
-    def kept(self) -> list[sweep.Thing]:
-        """What outlives the stack on purpose, and bills."""
-        return [thing for answer in self.answers for thing in answer.kept]
-
-    @property
-    def exception(self) -> str:
-        """To "nothing is left": " but file system fs-1, which bills", mostly ""."""
-        return "".join(f" but {thing.kind} {thing.id}, which bills" for thing in self.kept)
+#: What may be there before an `up`, beside shared files, which go by their id.
+NODES = "nodes"
 
 
 class FleetStack:
@@ -80,17 +61,16 @@ class FleetStack:
         A fleet that isn't there yet goes where AWS has room for all of it: each place in turn, cheapest first, the
         one before ended whole.
 
-        Raises CloudRefused with AWS's own words; what was created by then is recorded and ends by `destroy`. Where no
-        place had room nothing is left.
+        Raises CloudRefused with AWS's own words, and with what is left: as `undone` says.
         """
         recorded = self._state()
-        refresh = self._repair(recorded, on_change) or self._renew(on_change) or _half_made(recorded)
-        self.walk = []
+        refresh = self._repair(recorded, on_change) or self._renew(on_change) or half_made(recorded)
+        self.walk, self._before = [], self._what_is_there()
         places = self._places()
         # A quota is of the type, whatever the zone: asked once.
         short = cache(lambda instance_type: shortage(self.cloud, self.config, instance_type))
         last: CloudRefused | None = None
-        exception = ""
+        left = ""
         for place in places:
             self._place = place
             if len(places) > 1:
@@ -101,13 +81,50 @@ class FleetStack:
             try:
                 return self._up(on_change, refresh)
             except CloudRefused as error:
-                code = no_room(error.what)
+                code = no_room(error.what) if place else None
                 if place is None or code is None:
-                    raise
+                    raise self.undone(error, on_change) from error
                 last = error
             self._missed(Attempt(place, code), on_change)
-            exception = self.destroy(on_change).exception
-        raise self._nowhere(last, exception)
+            left = self._end_made(last, on_change)
+            refresh = bool(self._before)  # its files stay, and so does what the engine knows of them
+        raise nowhere(self.walk, last, left, f"stack {self.name}")
+
+    def undone(self, error: CloudRefused, on_change: OnChange = ignore) -> CloudRefused:
+        """The refusal of the last `up`, with what is left of it: docs/decisions/010. Ends what that `up` made.
+
+        Nodes that were there before stay, and so do shared files: who took them up again has trained on them.
+        """
+        left = self._end_made(error, on_change)
+        return CloudRefused(error.what, where=error.where, do=f"{left} {error.do}".strip())
+
+    def _end_made(self, error: CloudRefused, on_change: OnChange) -> str:
+        """What is left, in words. Raises CloudRefused where it can't be ended."""
+        try:
+            recorded = self._state()
+            if self._before == NODES:
+                return f"What was there stays: fleet status -s {self.name}; fleet up -s {self.name} tries again."
+            if not made_any(recorded):
+                return "Nothing was made."
+            if cut_off(recorded):
+                return f"fleet up -s {self.name} goes on, fleet down -s {self.name} leaves nothing."
+            if self._before:
+                self._sweep(on_change, MACHINES)
+                return f"No node is left, its files {self._before} stay until fleet down -s {self.name}."
+            return f"Nothing is left of it{self.destroy(on_change).exception}."
+        except CloudRefused as again:
+            raise CloudRefused(
+                f"{error.what}; and ending what was made failed too: {again.what}",
+                where=error.where or again.where,
+                do=f"Nodes end by their lease; fleet down -s {self.name} ends all.",
+            ) from again
+
+    def _what_is_there(self) -> str:
+        """Before an `up`: nodes, the id of the shared files of a fleet whose nodes have ended, or "" for nothing."""
+        if sweep.live(self.cloud, self.name):
+            return NODES
+        up = None if self.config.file_system_id or self.config.retain else self.outputs()
+        return (up.file_system_id or "") if up else ""
 
     def replace(self, rank: int, on_change: OnChange = ignore) -> Outputs:
         """Another machine for a rank, under its name. The old one is fenced first: terminated, and seen to be.
@@ -164,18 +181,9 @@ class FleetStack:
         """Where to try in turn; (None,) leaves it to the program: the fleet is up, or its room is bought already."""
         from infra.site import choices, subnet_of
 
-        if self.config.capacity_reservation_id or sweep.live(self.cloud, self.name):
+        if self.config.capacity_reservation_id or self._before == NODES:
             return (None,)
         return choices(self.cloud, self.config, subnet_of(self.cloud, self.config))
-
-    def _nowhere(self, last: CloudRefused | None, exception: str) -> CloudRefused:
-        """One place that AWS refused: its own words; else what is known of each."""
-        do = f"Nothing is left of it{exception}. Try later, or give swift-fleet:candidates more types or zones."
-        if all(attempt.why for attempt in self.walk):
-            do = "Nothing was made. Ask AWS for more (Service Quotas in the console), or take fewer nodes."
-        if last and len(self.walk) == 1:
-            return CloudRefused(last.what, where=last.where, do=do)
-        return CloudRefused("; ".join(map(str, self.walk)), where=f"stack {self.name}", do=do)
 
     def outputs(self) -> Outputs | None:
         """The fleet that is up, or None. Nothing is asked of AWS."""
@@ -192,7 +200,7 @@ class FleetStack:
         # Terminate first, clean up after: money stops before the engine takes its locks and reads its state.
         running = sweep.live(self.cloud, self.name)
         if running:
-            on_change(Change("terminate", "ec2:Instance", f"{len(running)} nodes", "started"))
+            on_change(Change("terminate", "ec2:Instance", f"{len(running)} node{'s' * (len(running) > 1)}", "started"))
             sweep.terminate(self.cloud, list(running))
         removed = 0
 
@@ -201,30 +209,31 @@ class FleetStack:
             removed += change.op == "delete" and change.state == "done" and change.of_aws
             on_change(change)
 
-        def end_by_tag() -> list[sweep.Thing]:
-            return sweep.end(
-                self.cloud,
-                self.name,
-                lambda thing: on_change(Change("sweep", thing.kind, thing.id, "started", thing.detail)),
-            )
-
         # What a killed engine made and never recorded stands in the way of what it did record: a VPC with a second
         # gateway is refused for minutes.
         swept = []
-        if _cut_off(self._state()):
-            swept = end_by_tag()
+        if cut_off(self._state()):
+            swept = self._sweep(on_change)
             # Destroy alone would keep the half-done operations in the state, for the next up to stumble over.
             self._session.run(lambda stack: stack.refresh(clear_pending_creates=True, color="never"))
         if self._session.exists():
             self._session.run(
                 lambda stack: stack.destroy(on_event=events(count), color="never", parallel=64, refresh=False)
             )
-        swept += end_by_tag()
+        swept += self._sweep(on_change)
         done = Teardown(removed, tuple(swept), tuple(sweep.look(self.cloud, self.name)))
         if done.left:
             names = ", ".join(f"{thing.kind} {thing.id}" for thing in done.left)
             raise CloudRefused(f"still there: {names}", where=f"stack {self.name}", do="Run `fleet down` again.")
         return done
+
+    def _sweep(self, on_change: OnChange, kinds: Sequence[Kind] = sweep.KINDS) -> list[sweep.Thing]:
+        """Ends what carries the stack's tag."""
+
+        def said(thing: sweep.Thing) -> None:
+            on_change(Change("sweep", thing.kind, thing.id, "started", thing.detail))
+
+        return sweep.end(self.cloud, self.name, said, kinds)
 
     def take_up_ends(self) -> None:
         """After `fleet extend`: the engine's state learns the new times. Else an `up` that changes the schedule for
@@ -246,7 +255,7 @@ class FleetStack:
         A fleet that never came up whole is ended instead, so that the next begins with nothing: what was made and
         not recorded (a gateway, a rule, a mount target) would be refused when it is made again.
         """
-        if not _cut_off(recorded):
+        if not cut_off(recorded):
             return False
         on_change(Change("repair", "pulumi:Stack", self.name, "started", "an earlier up was cut off"))
         if self.outputs() is None:
@@ -280,14 +289,3 @@ class FleetStack:
         """Whether AWS no longer holds an end of the nodes that run: the engine must read anew to make it again."""
         held = ends.held_by_aws(self.cloud, self.name, set(alive), self.config.idle_minutes) if alive else ()
         return any(end.state == "missing" for end in held)
-
-
-def _cut_off(recorded: Mapping[str, Any]) -> bool:
-    """Whether the state tells of operations that an engine began and never ended."""
-    return bool(recorded.get("pending_operations"))
-
-
-def _half_made(recorded: Mapping[str, Any]) -> bool:
-    """Whether an engine that ended in its own time created something that failed then: an `up` would update what may be
-    gone."""
-    return not _cut_off(recorded) and any(one.get("initErrors") for one in recorded.get("resources", []))

@@ -6,7 +6,7 @@ each question that was asked, and what AWS answered.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from infra.cloud import Cloud, translated
@@ -31,6 +31,29 @@ class Answer:
     asked: str
     found: tuple[Thing, ...]
     kept: tuple[Thing, ...] = ()
+
+
+@dataclass(frozen=True)
+class Teardown:
+    """What a destroy did: swept = what no state file knew; left = what is still there (nothing, if all is well)."""
+
+    resources: int
+    swept: tuple[Thing, ...]
+    answers: tuple[Answer, ...]
+
+    @property
+    def left(self) -> list[Thing]:
+        return [thing for answer in self.answers for thing in answer.found]
+
+    @property
+    def kept(self) -> list[Thing]:
+        """What outlives the stack on purpose, and bills."""
+        return [thing for answer in self.answers for thing in answer.kept]
+
+    @property
+    def exception(self) -> str:
+        """To "nothing is left": " but file system fs-1, which bills", mostly ""."""
+        return "".join(f" but {thing.kind} {thing.id}, which bills" for thing in self.kept)
 
 
 def live(cloud: Cloud, stack: str) -> dict[str, Node]:
@@ -72,12 +95,14 @@ def _answer(asked: str, things: tuple[Thing, ...]) -> Answer:
     return Answer(asked, tuple(one for one in things if not one.kept), tuple(one for one in things if one.kept))
 
 
-def end(cloud: Cloud, stack: str, say: Callable[[Thing], None] = lambda thing: None) -> list[Thing]:
+def end(
+    cloud: Cloud, stack: str, say: Callable[[Thing], None] = lambda thing: None, kinds: Sequence[Kind] = KINDS
+) -> list[Thing]:
     """Ends whatever `look` finds but what is kept: instances first since they cost most, each kind after what depends
     on it."""
     ended = []
     with translated():
-        for kind in KINDS:
+        for kind in kinds:
             found = [thing for thing in kind.find(cloud, stack) if not thing.kept]
             for thing in found:
                 say(thing)

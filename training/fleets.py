@@ -18,7 +18,7 @@ from training.plan import Offer
 from training.stack_fleet import Say, StackFleet, quiet
 
 if TYPE_CHECKING:
-    from infra.stack import Teardown
+    from infra.sweep import Teardown
 
 
 class Fleet(Protocol):

@@ -34,7 +34,7 @@ from training.stack_fleet import StackFleet
 from training.watch import watch
 
 if TYPE_CHECKING:
-    from infra.stack import Teardown
+    from infra.sweep import Teardown
 
 Show = Callable[[Event | Stage], None]
 
@@ -123,18 +123,8 @@ def carry_out(line: Line, plan: Plan | None, fleet: Fleet) -> Receipt:
 
 def _up(line: Line, fleet: Fleet) -> Inventory:
     with line.stage("up") as telling:
-        try:
-            # A fleet that is whole is used as it is: an update under a run could stop what trains.
-            inventory = fleet.inventory() if fleet.is_whole() else fleet.up(telling.say)
-        except CloudRefused as error:
-            if line.request.fleet_was_up:
-                raise
-            telling.say("AWS refused: ending what was made")
-            teardown = fleet.down(telling.say)
-            exception = teardown.exception if teardown else ""
-            left = f"Nothing is left of it{exception}."
-            do = f"{left} {error.do.removeprefix(left).strip()}".rstrip()
-            raise CloudRefused(error.what, where=error.where, do=do) from error
+        # A fleet that is whole is used as it is: an update under a run could stop what trains.
+        inventory = fleet.inventory() if fleet.is_whole() else fleet.up(telling.say)
         telling.detail = f"{len(inventory.nodes)} of {len(inventory.nodes)} nodes"
         return inventory
 

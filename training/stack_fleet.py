@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from infra.errors import BadInput, FleetError
+from infra.errors import BadInput, CloudRefused, FleetError
 from training import hosts as own
 from training.fit import Machine
 from training.inventory import Inventory, Node, Source
@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from infra.outputs import Outputs
     from infra.session import Change
     from infra.settings import StackConfig
-    from infra.stack import FleetStack, Teardown
+    from infra.stack import FleetStack
+    from infra.sweep import Teardown
 
 #: What an `up` or a `down` tells while it works: a short line, such as "node-000 created" or "12 of 24 resources".
 Say = Callable[[str], None]
@@ -162,11 +163,15 @@ class StackFleet:
         if self.config.access == "ssm":
             self._tools()
         self.stack.budget = self.budget
-        outputs = self.stack.up(_Counter(say).on_change)
+        counter = _Counter(say)
+        outputs = self.stack.up(counter.on_change)
         for before in ("config_here", "hourly_cost"):  # it may have got another place than its first choice
             self.__dict__.pop(before, None)
         _ = self.hourly_cost
-        return self._inventory(outputs, say)
+        try:
+            return self._inventory(outputs, say)
+        except CloudRefused as error:  # a machine that never came up is no fleet
+            raise self.stack.undone(error, counter.on_change) from error
 
     def shrink(self, say: Say = quiet) -> None:
         self.stack.shrink(_Counter(say).on_change)

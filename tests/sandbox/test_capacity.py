@@ -78,16 +78,6 @@ def test_a_fleet_is_resized_and_the_lower_ranks_stay(project: Project) -> None:
     assert project.left() == []
 
 
-def test_no_room_anywhere_leaves_nothing_and_says_what_each_place_answered(project: Project) -> None:
-    project.control("faults", [NO_ROOM])
-    done = up(project)
-    assert done.code == 4
-    for zone in ("us-east-1a", "us-east-1b"):
-        assert f"m7i.xlarge in {zone}: no room for all nodes (InsufficientInstanceCapacity)" in done.err
-    assert "Nothing is left of it" in done.err
-    assert project.left() == []
-
-
 def test_half_a_spot_fleet_never_stays(project: Project) -> None:
     refusal = {"action": "RunInstances", "code": "InsufficientInstanceCapacity", "status": 500, "after": 1}
     project.control("faults", [refusal])
@@ -96,23 +86,3 @@ def test_half_a_spot_fleet_never_stays(project: Project) -> None:
     assert project.left() == []
     launched = project.control("status")["instances"]
     assert launched and {one["state"] for one in launched} == {"terminated"}
-
-
-def test_another_refusal_is_not_walked_away_from(project: Project) -> None:
-    project.control("faults", [{"action": "RunInstances", "code": "UnauthorizedOperation", "status": 403}])
-    done = up(project)
-    assert done.code == 4 and "stack sandbox  ec2:RunInstances is not allowed (UnauthorizedOperation)" in done.err
-    assert "us-east-1b" not in done.all
-    project.control("faults", [])
-    project.fleet("down", "-s", "sandbox").ok()
-
-
-def test_a_quota_that_is_too_small_is_named_before_anything_is_made(project: Project) -> None:
-    project.fleet("sandbox", "fault", "quota", "L-1216C47A", "6").ok()
-    before = len(project.calls())
-    done = up(project, candidates={"zones": ["us-east-1a"]})
-    project.fleet("sandbox", "fault", "clear").ok()
-    assert done.code == 4
-    assert "(L-1216C47A) is 6 vCPUs, 0 in use, 8 needed (VcpuLimitExceeded)" in done.err
-    made = [call["action"] for call in project.calls()[before:] if call["action"].startswith(("Create", "Run"))]
-    assert made == []
