@@ -87,9 +87,9 @@ def collect(
 
 
 def collected(folder: Path) -> Artifacts | None:
-    """What an earlier collect, since cut off, brought whole into a run's folder."""
+    """What an earlier collect, since cut off, brought whole into a run's folder: of all its steps."""
     output = folder / "output"
-    files = [file for file in output.rglob("*") if file.is_file()] if output.exists() else []
+    files = [file for one in (output, *folder.glob("*/output")) for file in one.rglob("*") if file.is_file()]
     return Artifacts(output, len(files), sum(file.stat().st_size for file in files), verified=True) if files else None
 
 
@@ -142,7 +142,7 @@ def sums(folder: Path) -> dict[str, str]:
 
 def _listed(connection: Connection, run: Run, source: str) -> Listing:
     """The folder as the node itself would write it, or (nodes of one disk) as rank 0 does."""
-    base_0, base = run.base[0], run.base[connection.node.rank]
+    base_0, base = run.base[run.master], run.base[connection.node.rank]
     own = base + source.removeprefix(base_0) if source.startswith(base_0 + "/") else source
     script = f"own={quoted(own)}; folder={quoted(source)}\n{LIST}"
     answer = connection.run(script, LIST_S).must(connection.node, "listing the output")

@@ -35,7 +35,7 @@ def launch(
     before: Mapping[str, float] | None = None,
     operator_env: Mapping[str, str] = os.environ,
 ) -> Run:
-    """Starts rank 0, then the rest. Starting a run twice is a no-op. If one can't start, the others are stopped.
+    """Starts the first rank, then the rest. A second start is a no-op. If one can't start, the others are stopped.
 
     leaves_up, before: kept in the run for whoever attaches (see Run).
     operator_env: where the job's secrets come from; they travel on stdin into the trainer's environment, only.
@@ -180,15 +180,15 @@ def _stop(connection: Connection, run: Run, grace_s: int, asked: bool) -> None:
 def _run(machines: Machines, plan: Plan, ready: Ready, run_id: str) -> Run:
     inventory, offer = machines.inventory, plan.offer
     started_at = now()
-    ranks = tuple(machines.ranks) if plan.job.distributed else (0,)
-    output = filled(str(plan.args.get("output_dir", "")), ready.base[0], ready.home[0], run_id)
+    master = plan.ranks[0]
+    output = filled(plan.output, ready.base[master], ready.home[master], run_id)
     quiet = plan.job.env.get("LOG_LEVEL", "INFO").upper() not in ("INFO", "DEBUG")
     return Run(
         id=run_id,
         inventory=inventory,
         base=ready.base,
         output_dir=output,
-        master_addr=ready.master_addr,
+        master_addr=machines.node(master).private_address,
         master_port=ready.master_port,
         started_at=started_at,
         nnodes=plan.nnodes,
@@ -196,12 +196,14 @@ def _run(machines: Machines, plan: Plan, ready: Ready, run_id: str) -> Run:
         world_size=plan.world_size,
         trainer=plan.job.trainer,
         command=plan.job.command,
-        ranks=ranks,
+        ranks=plan.ranks,
         marked=not quiet and plan.job.trainer != "torchrun" and plan.job.command not in SERVERS,
-        shared=bool(inventory.shared_path) and output.startswith(ready.base[0] + "/"),
+        shared=bool(inventory.shared_path) and output.startswith(ready.base[master] + "/"),
         usd_per_hour=offer.usd_per_hour,
         most_usd=offer.most_usd,
         ends_at=started_at + offer.lifetime if offer.lifetime else None,
+        step=plan.name,
+        then=tuple(step.name for step in plan.then),
     )
 
 

@@ -7,9 +7,8 @@ same request is carried out again (`fleet attach`), and what has happened alread
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,65 +17,27 @@ from infra.errors import BadInput, CloudRefused, FleetError, Interrupted, Traini
 from training import ends
 from training import receipt as receipts
 from training.bootstrap import bootstrap
-from training.collect import Artifacts, collect, collected
+from training.collect import Artifacts, collected
 from training.fleets import Fleet
 from training.inventory import Inventory
 from training.launch import active_runs, find_run, launch
 from training.plan import Plan
 from training.preflight import preflight
 from training.receipt import Asked, Money, Receipt
-from training.record import STAGES, Record, Request, Stage
+from training.record import Record, Request, Stage
 from training.remote import Machines
 from training.report import write_report
-from training.run import Event, Outcome, Run, now
+from training.run import Event, Run, now
 from training.ship import ship
 from training.stack_fleet import StackFleet
-from training.watch import watch
+from training.steps import Chain, fetch, folder_of, follow, ready_for
+from training.telling import Line
+from training.told import in_order, seconds_by_stage
 
 if TYPE_CHECKING:
     from infra.sweep import Teardown
 
 Show = Callable[[Event | Stage], None]
-
-
-@dataclass
-class Line:
-    """The straight line of one run, as it is told: every event is recorded, then shown."""
-
-    request: Request
-    record: Record
-    show: Show
-    folder: Path
-
-    def tell(self, event: Event | Stage) -> None:
-        self.record.add(self.request.run_id, event)
-        self.show(event)
-
-    @contextmanager
-    def stage(self, name: str) -> Iterator[Telling]:
-        """A stage from its start to its end, told; what the caller puts into `detail` is its closing line."""
-        self.record.state(self.request.run_id, name)
-        self.tell(Stage(now(), name, "started"))
-        telling = Telling(name, self)
-        try:
-            yield telling
-        except BaseException as error:
-            said = error.what if isinstance(error, FleetError) else "interrupted"
-            self.tell(Stage(now(), name, "failed", said))
-            raise
-        self.tell(Stage(now(), name, "failed" if telling.failed else "done", telling.detail))
-
-
-@dataclass
-class Telling:
-    name: str
-    line: Line
-    detail: str = ""
-    failed: bool = False
-
-    def say(self, text: str) -> None:
-        """Progress: shown, not recorded; it would be a thousand lines that nobody asks for again."""
-        self.line.show(Stage(now(), self.name, "note", text))
 
 
 def run_folder(root: Path, run_id: str) -> Path:
@@ -111,11 +72,11 @@ def carry_out(line: Line, plan: Plan | None, fleet: Fleet) -> Receipt:
         inventory = _up(line, fleet)
         with Machines(inventory) as machines:
             run = find_run(machines, request.run_id) or _begin(line, machines, plan, fleet)
-            outcome = _train(line, machines, run)
-            artifacts = _collect(line, machines, run, outcome)
-        if outcome.state != "succeeded":
+            chain = follow(line, machines, run, plan, done)
+            artifacts = _collect(line, machines, chain)
+        if chain.failed or chain.error:
             finish(line, fleet, run, artifacts, left_up=request.source == "stack")
-            raise _failed(outcome, line, fleet)
+            raise _failed(chain, line, fleet)
         return finish(line, fleet, run, artifacts, left_up=request.leaves_up)
     except KeyboardInterrupt as error:
         raise Interrupted(f"{request.run_id} is left as it is", do=what_next(request, fleet)) from error
@@ -168,26 +129,18 @@ def begin(line: Line, machines: Machines, plan: Plan | None, fleet: Fleet) -> Ru
         base = ship(machines, plan, telling.say)
         ready = preflight(machines, plan, base, line.request.skip)
         telling.detail = ready.summary
+        if plan.ranks[0] != machines.ranks[0]:
+            ready = ready_for(machines, plan, ready)
     with line.stage("launch") as telling:
-        before = receipts.seconds_by_stage(line.record.events(line.request.run_id))
+        before = seconds_by_stage(line.record.events(line.request.run_id))
         run = launch(machines, plan, ready, line.request.run_id, leaves_up=line.request.leaves_up, before=before)
         telling.detail = f"{len(run.ranks)} ranks, master {run.master_addr}:{run.master_port}"
         return run
 
 
-def _train(line: Line, machines: Machines, run: Run) -> Outcome:
-    with line.stage("train") as telling:
-        for event in watch(machines, run, line.folder):
-            line.tell(event)
-            if isinstance(event, Outcome):
-                telling.detail, telling.failed = event.state, event.state != "succeeded"
-                return event
-    raise CloudRefused(f"{run.id} gave no outcome", do=f"fleet attach {run.id}")
-
-
-def _collect(line: Line, machines: Machines, run: Run, outcome: Outcome) -> Artifacts:
+def _collect(line: Line, machines: Machines, chain: Chain) -> Artifacts:
     with line.stage("collect") as telling:
-        artifacts = collect(machines, run, outcome, line.folder, telling.say)
+        artifacts = fetch(machines, chain, line.folder, telling.say)
         telling.detail = f"{artifacts.files} files, {receipts.size(artifacts.bytes)}"
         return artifacts
 
@@ -225,12 +178,13 @@ def finish(line: Line, fleet: Fleet, run: Run | None, artifacts: Artifacts | Non
         )
         if run and run.before:
             spent = {**run.before, **made.stages}
-            made = replace(made, stages={stage: spent[stage] for stage in STAGES if stage in spent})
+            made = replace(made, stages=in_order(spent))
         line.folder.mkdir(parents=True, exist_ok=True)
         (line.folder / "receipt.json").write_text(json.dumps(made.as_json(), indent=1))
         write_report(made, line.folder / "report.html")
         telling.detail = str(line.folder / "report.html")
-    line.record.state(request.run_id, made.outcome.state if made.outcome else "ended")
+    ended = made.outcome.state if made.outcome else "ended"
+    line.record.state(request.run_id, "serves" if made.serves else ended)
     return made
 
 
@@ -252,14 +206,20 @@ def _money(request: Request, fleet: Fleet, since: datetime | None, events: list)
     )
 
 
-def _failed(outcome: Outcome, line: Line, fleet: Fleet) -> FleetError:
+def _failed(chain: Chain, line: Line, fleet: Fleet) -> FleetError:
+    do = _after_the_end(line, fleet)
+    if chain.failed is None:
+        assert chain.error, "it has a step that failed, or an error"
+        return TrainingFailed(chain.error.what, where=chain.error.where, do=f"{chain.error.do} {do}")
+    outcome, run = chain.failed.outcome, chain.failed.run
+    step = f"{run.step}: " if run.then or run.id != line.request.run_id else ""
     rank = "" if outcome.first_failed_rank is None else f"rank {outcome.first_failed_rank} failed first: "
     if outcome.state == "stopped":
-        return Interrupted(f"{line.request.run_id} was stopped at step {outcome.step}", do=_after_the_end(line, fleet))
+        return Interrupted(f"{line.request.run_id} was stopped at {step}step {outcome.step}", do=do)
     cause = outcome.cause
     said = f"{cause.text} (logs/rank-{cause.rank}.log:{cause.line})" if cause else outcome.why
     said = "\n  ".join([said, *(cause.advice() if cause else ())])
-    return TrainingFailed(f"{rank}{said}", where=str(line.folder), do=_after_the_end(line, fleet))
+    return TrainingFailed(f"{step}{rank}{said}", where=str(folder_of(line.folder, run)), do=do)
 
 
 def _after_the_end(line: Line, fleet: Fleet) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 
-from infra.errors import FleetError
+from infra.errors import CloudRefused, FleetError
 from training.checks import MASTER_PORT, check
 from training.onnode import LISTEN
 from training.plan import MASTER_PORTS
@@ -91,6 +91,19 @@ def same_folder(machines: Machines, shared_path: str, nonce: str) -> dict[int, l
     machines.run(f"cd {folder} && rm -f .fleet-{nonce}-*", ASK_S)
     where = _text(written[ranks[0]])
     return {rank: [_shared(shared_path, written[rank], seen[rank], where, nonce)] for rank in ranks}
+
+
+def free_port(machines: Machines, rank: int) -> int:
+    """A port of the rendezvous that is free on a node."""
+    script = f"listener={shlex.quote(LISTENER)}; asked=(x {MASTER_PORTS.start} {MASTER_PORTS.stop - 1} 0 0)\n{LISTEN}"
+    said = machines.on(rank, lambda c: c.run(script, ASK_S).must(c.node, "looking for a free port"), idempotent=True)
+    found = re.search(r"^port (\d+) ", said.out, re.MULTILINE)
+    if not found:
+        ports = f"{MASTER_PORTS.start}-{MASTER_PORTS.stop - 1}"
+        raise CloudRefused(
+            f"none of {ports} is free", where=machines.node(rank).name, do="ss -ltnp shows what holds them."
+        )
+    return int(found[1])
 
 
 def _listen(machines: Machines, nonce: str) -> tuple[int, int, str]:

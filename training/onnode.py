@@ -89,15 +89,37 @@ echo log
 tail -c "+$((offset + 1))" log 2>/dev/null | head -c "$most"
 """
 
-#: Runs of this user that are alive on the node: "<run> <rank dir>".
-BUSY = r"""
-for pid in "$HOME"/fleet/runs/*/rank-*/pid; do
-  dir=${pid%/pid}
-  [ -s "$pid" ] && [ ! -e "$dir/exit_code" ] || continue
-  [ "$(readlink "/proc/$(cat "$pid")/cwd")" = "$(cd "$dir" && pwd -P)" ] || continue
-  run=${dir%/*}; echo "busy ${run##*/}"
+#: Folders of this user's ranks that are alive on the node.
+LIVE = r"""
+live() {
+  for pid in "$HOME"/fleet/runs/*/rank-*/pid; do
+    dir=${pid%/pid}
+    [ -s "$pid" ] && [ ! -e "$dir/exit_code" ] || continue
+    [ "$(readlink "/proc/$(cat "$pid")/cwd")" = "$(cd "$dir" && pwd -P)" ] || continue
+    echo "$dir"
+  done
+}
+"""
+
+#: The runs of these: "busy <run>".
+BUSY = (
+    LIVE
+    + r"""
+live | while read -r dir; do run=${dir%/*}; echo "busy ${run##*/}"; done
+"""
+)
+
+#: Of those that serve also where: "serves <run> <url>".
+SERVES = (
+    LIVE
+    + r"""
+live | while read -r dir; do
+  url=$(grep -aoE 'Uvicorn running on https?://[^ ]+' "$dir/log" 2>/dev/null | tail -n 1)
+  run=${dir%/*}
+  [ -z "$url" ] || echo "serves ${run##*/} ${url##* }"
 done
 """
+)
 
 #: The environment's own Python, or the system's where there is none yet.
 PYTHON = 'python="$HOME/swift-env/bin/python"; [ -x "$python" ] || python=python3'

@@ -27,8 +27,8 @@ MASTER_PORTS = range(29500, 29601)
 
 #: Commands that write a run's folder; the others (infer, deploy, eval, ...) know no output_dir (ms-swift 4.6).
 SAVING_COMMANDS = {"sft", "pt", "rlhf", "export", "merge-lora", "sample"}
-#: What others write goes there too, unless the job gives it a place: of infer one file, of eval a folder.
-RESULTS = {"infer": ("result_path", "/infer.jsonl"), "eval": ("eval_output_dir", "")}
+#: What others write goes there too, unless it has an absolute path: of infer one file, of eval a folder.
+RESULTS = {"infer": ("result_path", "output/infer.jsonl"), "eval": ("eval_output_dir", "output")}
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,6 @@ class Plan:
     """One job on one offer. `args` is what the swift YAML file on the nodes will hold.
 
     shipments, on_nodes: of all steps, so that nothing starts before everything is there.
-    output: the folder that is fetched when it is over; "" where the command writes none.
     script: where torchrun finds its script on the nodes. findings: warnings and notes that checks gave.
     then: the steps after this one, each a plan by itself.
     """
@@ -80,7 +79,6 @@ class Plan:
     on_nodes: tuple[str, ...] = field(default=())
     script: str = ""
     findings: tuple[Finding, ...] = ()
-    output: str = ""
     then: tuple[Plan, ...] = ()
 
     @property
@@ -100,6 +98,15 @@ class Plan:
     def ranks(self) -> tuple[int, ...]:
         """The fleet's ranks that get a process; the first of them is the step's NODE_RANK 0."""
         return ranks_of(self.job, self.offer.nodes)
+
+    @property
+    def output(self) -> str:
+        """The folder that is fetched when it is over; "" where there is none."""
+        if "output_dir" in self.args:
+            return str(self.args["output_dir"])
+        given = str(self.args.get(RESULTS.get(self.job.command, ("",))[0], ""))
+        folder = given.rpartition("/")[0] if self.job.command == "infer" else given
+        return folder if folder.startswith(_output_dir("")) else ""
 
     @property
     def nnodes(self) -> int:
@@ -161,12 +168,12 @@ def _of_step(job: Job, at: str, job_file: Path, offer: Offer, lines: Mapping[str
     placed = place(job, job_file.parent)
     refuse([replace(one, where=at + one.where) for one in placed.findings], job_file, lines)
     args = dict(placed.args)
-    output = ""
     if "output_dir" in job.args or job.command in SAVING_COMMANDS:
-        output = args["output_dir"] = _output_dir(str(job.args.get("output_dir", "output")))
-    elif (result := RESULTS.get(job.command)) and result[0] not in args:
-        output = _output_dir("output")
-        args[result[0]] = output + result[1]
+        args["output_dir"] = _output_dir(str(job.args.get("output_dir", "output")))
+    elif result := RESULTS.get(job.command):
+        name, usual = result
+        given = str(args.get(name, usual))
+        args[name] = _output_dir(given if "/" in given or job.command == "eval" else f"output/{given}")
     if job.nproc_per_node and offer.gpus_per_node and job.nproc_per_node > offer.gpus_per_node:
         raise BadInput(
             f"nproc_per_node {job.nproc_per_node} is more than the {offer.gpus_per_node} GPUs of a node",
@@ -182,12 +189,11 @@ def _of_step(job: Job, at: str, job_file: Path, offer: Offer, lines: Mapping[str
         shipments=placed.shipments,
         on_nodes=placed.on_nodes,
         script=placed.script,
-        output=output,
     )
 
 
 def _output_dir(given: str) -> str:
-    return given if given.startswith(("/", "~")) else f"{{base}}/runs/{{run}}/{given.removeprefix('./')}"
+    return given if given.startswith(("/", "~", "{")) else f"{{base}}/runs/{{run}}/{given.removeprefix('./')}"
 
 
 def ends_at(offer: Offer, now: datetime) -> datetime | None:

@@ -156,6 +156,16 @@ def notes(plan: Plan, fleet: Fleet) -> list[str]:
     return out
 
 
+def left_up(fleet: Fleet) -> str:
+    """What a fleet that stays costs and when it ends: $1.20 an hour, until its lease ends it after 8 h ($9.60)."""
+    offer = fleet.offer()
+    price = "no price known" if offer.usd_per_hour is None else f"${offer.usd_per_hour:.2f} an hour"
+    if offer.lifetime is None:
+        return price
+    most = "" if offer.most_usd is None else f" (${offer.most_usd:.2f} at most)"
+    return f"{price}, until its lease ends it after {span(offer.lifetime.total_seconds())}{most}"
+
+
 def _state(fleet: Fleet, is_up: bool, stays: bool) -> str:
     if fleet.source != "stack":
         return f"{fleet.source} {fleet.name}: yours, neither made nor ended here"

@@ -6,14 +6,15 @@ Pure. Every number comes from an event or a price with a date; what nobody measu
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any, cast
 
-from training.record import STAGES, Request, Stage
+from training.record import Request
 from training.run import Checkpoint, Outcome, Step, from_json
+from training.told import StepDone, Told, by_step, seconds_by_stage, steps_done
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,9 @@ class Asked:
 
 @dataclass(frozen=True)
 class Receipt:
+    """chain: the job's steps as far as they came, where it has several or serves. outcome: of the one that failed,
+    or else of the one that trained."""
+
     request: Request
     outcome: Outcome | None
     money: Money
@@ -84,6 +88,12 @@ class Receipt:
     left_up: bool = False
     resources_removed: int | None = None
     proof: tuple[Asked, ...] = ()
+    chain: tuple[StepDone, ...] = ()
+
+    @property
+    def serves(self) -> str:
+        """Where it still serves, "" where nothing does."""
+        return self.chain[-1].left if self.chain and self.chain[-1].state == "serves" else ""
 
     @property
     def nothing_left(self) -> bool:
@@ -122,40 +132,28 @@ def read_receipt(file: Path) -> Receipt:
         bytes=data["bytes"],
         left_up=data["left_up"],
         resources_removed=data["resources_removed"],
+        chain=tuple(StepDone(**one) for one in data.get("chain", ())),
         proof=tuple(Asked(one["asked"], tuple(one["found"]), tuple(one.get("kept", ()))) for one in data["proof"]),
     )
 
 
-def seconds_by_stage(events: Iterable[Any]) -> dict[str, float]:
-    """How long each stage took, over all tries of it; a stage that was cut off counts up to the next event."""
-    spent: dict[str, float] = {}
-    open_at: dict[str, datetime] = {}
-    last: datetime | None = None
-    for event in events:
-        if isinstance(event, Stage):
-            if event.state == "started":
-                if event.stage in open_at and last:
-                    spent[event.stage] = spent.get(event.stage, 0) + (last - open_at[event.stage]).total_seconds()
-                open_at[event.stage] = event.at
-            elif event.state in ("done", "failed") and event.stage in open_at:
-                began = open_at.pop(event.stage)
-                spent[event.stage] = spent.get(event.stage, 0) + (event.at - began).total_seconds()
-        last = event.at
-    return {stage: spent[stage] for stage in STAGES if stage in spent}
-
-
 def make_receipt(request: Request, events: Sequence[Any], money: Money, **facts: Any) -> Receipt:
     """facts: what collect and destroy gave (kept, files, bytes, left_up, resources_removed, proof)."""
-    outcomes = [event for event in events if isinstance(event, Outcome)]
-    steps = {event.step: event for event in events if isinstance(event, Step)}
-    checkpoints = dict.fromkeys(event.path for event in events if isinstance(event, Checkpoint))
+    told = by_step(events)
+    outcomes = {name: one.outcome for name, one in told.items() if one.outcome}
+    bad = [name for name, one in outcomes.items() if one.state not in ("succeeded", "running")]
+    chosen = next(iter(bad), "") or next((name for name, one in outcomes.items() if one.max_steps), "")
+    main = told.get(chosen or next(reversed(outcomes), ""), Told())
+    steps = {event.step: event for event in main.steps}
+    stages = seconds_by_stage(events)
     return Receipt(
         request=request,
-        outcome=outcomes[-1] if outcomes else None,
+        outcome=main.outcome,
         money=money,
-        stages=seconds_by_stage(events),
+        stages=stages,
         steps=tuple(steps[number] for number in sorted(steps)),
-        checkpoints=tuple(checkpoints),
+        checkpoints=tuple(dict.fromkeys(event.path for event in events if isinstance(event, Checkpoint))),
+        chain=steps_done(told, stages),
         **facts,
     )
 
@@ -185,12 +183,18 @@ def lines(receipt: Receipt) -> list[str]:
     whole = sum(receipt.stages.values()) or 1
     shares = [f"{name} {span(spent)} ({spent / whole:.0%})" for name, spent in receipt.stages.items() if spent >= 0.5]
     out.append(f"{'time':17}{' · '.join(shares)}")
+    for number, step in enumerate(receipt.chain):
+        label = "" if number else "steps"
+        out.append(f"{label:17}{step.name:12}{step.state:12}{span(step.seconds):>12}  {step.left}".rstrip())
     cause = receipt.outcome.cause if receipt.outcome else None
     if cause:
         out.append(f"{'failed':17}rank {cause.rank}: {cause.text} (logs/rank-{cause.rank}.log:{cause.line})")
         out += [f"{name:17}{said}" for name, said in (one.split(": ", 1) for one in cause.advice())]
     if receipt.kept:
         out.append(f"{'kept':17}{receipt.kept}   {receipt.files} files, {size(receipt.bytes)}, sums ok")
+    if receipt.serves:
+        run = receipt.request.run_id
+        out.append(f"{'serves':17}{receipt.serves}   fleet tunnel {run} reaches it, fleet stop {run} ends it")
     if receipt.left_up:
         out.append(f"{'fleet':17}left up, as it was before the run or as asked: {_hourly(money)}")
     elif receipt.proof:
@@ -205,7 +209,9 @@ def _headline(receipt: Receipt) -> str:
     outcome = receipt.outcome
     if outcome is None:
         return f"{receipt.request.run_id}  ended before it trained"
-    said = f"{receipt.request.run_id}  {outcome.state}"
+    failed = next((one.name for one in receipt.chain if one.state not in ("succeeded", "serves", "served")), "")
+    said = f"{receipt.request.run_id}  {'serves' if outcome.state == 'running' else outcome.state}"
+    said += f" at {failed}" if failed else ""
     if outcome.world_size:
         said += f"  world size {outcome.world_size}"
     if outcome.max_steps:

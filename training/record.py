@@ -24,6 +24,7 @@ create table if not exists events (
     number integer primary key autoincrement, run text not null, at text not null, body text not null);
 create index if not exists events_of_run on events (run, number);
 """
+#: The stages of a run; where `train` stands, each step of its job is a stage by its own name.
 STAGES = ("plan", "up", "bootstrap", "preflight", "launch", "train", "collect", "down", "receipt")
 
 

@@ -12,10 +12,11 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from infra.errors import BadInput
 from training.inventory import Inventory, Node
+from training.job import ENDPOINTS
 
 State = Literal["succeeded", "failed", "stopped", "lost", "running"]
 
@@ -25,8 +26,9 @@ class Run:
     """One launch of a job on an inventory.
 
     base: of each rank, the folder that `{base}` stood for: the shared one, or the node's own `~/fleet`.
-    output_dir: rank 0's, absolute; ms-swift makes its `v0-...` folder there.
-    ranks: those that have a process; a command that is not distributed runs on rank 0 alone.
+    output_dir: on the first of its ranks, absolute; ms-swift makes its `v0-...` folder there.
+    ranks: those that have a process, as the fleet counts them; a command that is not distributed runs on one alone.
+    step, then: its name in its job, and the names of the steps that come after the first, each a run of its own.
     marked: whether success shows in the log (not where LOG_LEVEL hides it, nor for a server).
     shared: whether the output is on a folder that all nodes see as one.
     leaves_up: whether the fleet stays when the run is over. before: seconds that each stage before took.
@@ -52,6 +54,18 @@ class Run:
     ends_at: datetime | None = None
     leaves_up: bool = True
     before: Mapping[str, float] = field(default_factory=dict)
+    step: str = "train"
+    then: tuple[str, ...] = ()
+
+    @property
+    def serves(self) -> bool:
+        """Whether its ranks are endpoints: each listens, and none ends by itself."""
+        return self.trainer == "swift" and self.command in ENDPOINTS
+
+    @property
+    def master(self) -> int:
+        """The rank that writes the output, and where the others meet."""
+        return self.ranks[0]
 
     def to_json(self) -> str:
         return json.dumps(_plain(self), indent=1)
@@ -81,6 +95,11 @@ class Run:
 
 def new_run_id() -> str:
     return f"run-{secrets.token_hex(2)}"
+
+
+def step_run(run_id: str, step: str) -> str:
+    """The id by which the nodes know a later step of a run: run-7f3a.merge."""
+    return f"{run_id}.{step}"
 
 
 def now() -> datetime:
@@ -162,6 +181,19 @@ class RankLost:
 
 
 @dataclass(frozen=True)
+class Endpoint:
+    """What a rank serves. url: as the fleet's other nodes reach it; listens: as its own node does; health: the path
+    that answered."""
+
+    at: datetime
+    run: str
+    rank: int
+    url: str
+    listens: str
+    health: str = ""
+
+
+@dataclass(frozen=True)
 class Note:
     at: datetime
     text: str
@@ -194,6 +226,7 @@ class Outcome:
     first_failed_rank: by time, clocks corrected, and never a rank that only felt another's end.
     exit_codes: rank -> code, None where none was left behind.
     run_dir: the `v0-...` folder on rank 0, or output_dir where none was made; "" where nothing was said.
+    serves: of each rank that is a server, where it says that it listens (`http://0.0.0.0:8001`).
     """
 
     at: datetime
@@ -213,13 +246,13 @@ class Outcome:
     last_checkpoint: str = ""
     best_checkpoint: str = ""
     run_dir: str = ""
+    serves: Mapping[int, str] = field(default_factory=dict)
 
 
-Event = SetupStep | RankStarted | LogLines | World | Step | Checkpoint | RankEnded | RankLost | Note | Outcome
-_EVENTS: dict[str, type] = {
-    kind.__name__: kind
-    for kind in (SetupStep, RankStarted, LogLines, World, Step, Checkpoint, RankEnded, RankLost, Note, Outcome)
-}
+Event = (
+    SetupStep | RankStarted | LogLines | World | Step | Checkpoint | RankEnded | RankLost | Endpoint | Note | Outcome
+)
+_EVENTS: dict[str, type] = {kind.__name__: kind for kind in get_args(Event)}
 
 
 def to_json(event: Event) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from training.receipt import span
 from training.record import Stage
 from training.run import (
     Checkpoint,
+    Endpoint,
     Event,
     Note,
     RankEnded,
@@ -44,6 +45,7 @@ class Screen:
         self._billed_from: datetime | None = None
         self._status: Status | None = None
         self._said = ""
+        self._now = "train"
 
     def show(self, event: Event | Stage) -> None:
         if self.as_json:
@@ -62,6 +64,7 @@ class Screen:
     def _stage(self, event: Stage) -> None:
         if event.state == "started":
             self._began[event.stage] = event.at
+            self._now = event.stage
             if event.stage == "up":
                 self._billed_from = event.at
             self._moving(f"● {event.stage}")
@@ -81,13 +84,16 @@ class Screen:
                 figures.append(f"{event.seconds_per_step:.2g} s/it")
             if event.remaining_seconds is not None:
                 figures.append(f"{span(event.remaining_seconds)} left")
-            return f"● train       {'  '.join(figures + self._dollars(event.at))}"
+            return f"● {self._now:11} {'  '.join(figures + self._dollars(event.at))}"
         if isinstance(event, SetupStep):
             return f"● bootstrap   rank {event.rank}: {event.step} {event.state} {event.detail}".rstrip()
         if isinstance(event, World):
             return f"  world size {event.size}: the ranks train together"
         if isinstance(event, Checkpoint):
             return f"  checkpoint {event.path}"
+        if isinstance(event, Endpoint):
+            run = event.run.split(".")[0]
+            return f"  rank {event.rank} serves {event.url} ({event.health} answers): fleet tunnel {run}"
         if isinstance(event, RankEnded):
             return f"  rank {event.rank} ended, exit code {event.exit_code}" if event.exit_code else None
         if isinstance(event, RankLost):

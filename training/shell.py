@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import socket
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
@@ -36,6 +37,25 @@ def ssh_command(
     options = [word for name, value in settings.items() for word in ("-o", f"{name}={value}")]
     asked = [shlex.join(command)] if command else []
     return ["ssh", "-F", "none", *place, *options, f"{node.user}@{node.address}", *asked]
+
+
+def tunnel_command(ssh: Sequence[str], local_port: int, host: str, port: int) -> list[str]:
+    """The ssh command line without a command -> one that only forwards a port of this machine to `host` beyond it."""
+    settings = {"ExitOnForwardFailure": "yes", "ServerAliveInterval": "15", "ServerAliveCountMax": "3"}
+    options = [word for name, value in settings.items() for word in ("-o", f"{name}={value}")]
+    return [*ssh[:-1], "-N", *options, "-L", f"127.0.0.1:{local_port}:{host}:{port}", ssh[-1]]
+
+
+def free_port(wanted: int) -> int:
+    """The first port from `wanted` on that nothing on this machine listens on."""
+    for port in range(wanted, min(wanted + 100, 65536)):
+        with socket.socket() as one:
+            try:
+                one.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+    raise BadInput(f"no port from {wanted} on is free here", do="--port PORT takes another.")
 
 
 def pinned(node: Node, folder: Path) -> Path:

@@ -9,18 +9,22 @@ from datetime import UTC, datetime
 from infra.ends import End
 from infra.errors import FleetError
 from training import ends
+from training.endpoints import endpoints
 from training.fleets import Fleet
 from training.launch import active_runs
 from training.lease import Lease, leases
 from training.receipt import span
 from training.remote import Machines
-from training.run import now
+from training.run import Endpoint, now
 from training.stack_fleet import StackFleet
 
 
 @dataclass(frozen=True)
 class Status:
-    """nodes: what AWS says runs ("i-... running m7i.xlarge"); usd_at_most: if nobody touches it again."""
+    """nodes: what AWS says runs ("i-... running m7i.xlarge"); usd_at_most: if nobody touches it again.
+
+    serves: what listens on them, by the server's own word.
+    """
 
     source: str
     fleet: str
@@ -31,6 +35,7 @@ class Status:
     usd_at_most: float | None = None
     ends: tuple[End, ...] = ()
     runs: tuple[str, ...] = ()
+    serves: tuple[Endpoint, ...] = ()
     unknown: tuple[str, ...] = field(default=())
 
     @property
@@ -45,11 +50,12 @@ def look(fleet: Fleet) -> Status:
         names = tuple(f"{node.name} rank {node.rank}" for node in inventory.nodes)
         with Machines(inventory) as machines:
             running, unknown = active_runs(machines)
-        return Status(fleet.source, fleet.name, names, runs=running, unknown=unknown)
+            serves = endpoints(machines) if running else ()
+        return Status(fleet.source, fleet.name, names, runs=running, serves=serves, unknown=unknown)
     nodes = fleet.live()
     if not nodes:
         return Status("stack", fleet.name, ())
-    running, unknown, held = _on_nodes(fleet, nodes)
+    running, serves, unknown, held = _on_nodes(fleet, nodes)
     all_ends = ends.look(fleet, nodes, held)
     since, price = min(node.launched_at for node in nodes.values()), fleet.hourly_cost.total
     status = Status(
@@ -61,6 +67,7 @@ def look(fleet: Fleet) -> Status:
         usd_spent=None if price is None else price * (now() - since).total_seconds() / 3600,
         ends=all_ends,
         runs=running,
+        serves=serves,
         unknown=unknown,
     )
     last = max((end.at for end in all_ends if end.state == "armed" and end.at), default=None)
@@ -69,14 +76,16 @@ def look(fleet: Fleet) -> Status:
     return Status(**{**status.__dict__, "usd_at_most": price * (last - since).total_seconds() / 3600})
 
 
-def _on_nodes(fleet: StackFleet, live: Collection[str]) -> tuple[tuple[str, ...], tuple[str, ...], tuple[Lease, ...]]:
-    """What the nodes themselves say: active runs, what can't be told, leases."""
+def _on_nodes(
+    fleet: StackFleet, live: Collection[str]
+) -> tuple[tuple[str, ...], tuple[Endpoint, ...], tuple[str, ...], tuple[Lease, ...]]:
+    """What the nodes themselves say: active runs, endpoints, what can't be told, leases."""
     try:
         with Machines(fleet.survivors(live)) as machines:
             running, unknown = active_runs(machines)
-            return running, unknown, leases(machines)
+            return running, endpoints(machines) if running else (), unknown, leases(machines)
     except FleetError as error:
-        return (), (str(error),), ()
+        return (), (), (str(error),), ()
 
 
 def lines(status: Status) -> list[str]:
@@ -97,6 +106,9 @@ def lines(status: Status) -> list[str]:
         )
         out.append(f"at most     {most}")
     out.append(f"trains      {', '.join(status.runs) or ('UNKNOWN' if status.unknown else 'nothing')}")
+    for one in status.serves:
+        run = one.run.split(".")[0]
+        out.append(f"serves      {one.url}  rank {one.rank} of {one.run}: fleet tunnel {run} --rank {one.rank}")
     return out + [f"UNKNOWN     {why}" for why in status.unknown]
 
 

@@ -33,12 +33,14 @@ def watch(
     stop_grace_s: int = 30,
     once: bool = False,
     ends_ranks: bool = True,
+    until_serving: bool = False,
 ) -> Iterator[Event]:
     """Events of `run` until its `Outcome`.
 
     folder: this machine's folder of the run. since: of each rank, the byte of its log from which on events are
     wanted; by default what the folder's logs already hold is taken as seen. once: tells what there is and ends with
     how the run stands. ends_ranks: whether a failure ends the other ranks; one who only reads leaves them.
+    until_serving: also ends, the outcome `running`, when all ranks have said where they listen.
     """
     ranks = [resumed(rank, folder / "logs", since) for rank in run.ranks]
     ending_at: float | None = None
@@ -65,7 +67,8 @@ def watch(
         if verdict.done:
             yield outcome(run, ranks, verdict)
             return
-        if once and all(one.caught_up for one in ranks):
+        serving = until_serving and not verdict.state and all(one.said.serves for one in ranks)
+        if serving or (once and all(one.caught_up for one in ranks)):
             yield outcome(run, ranks, verdict)
             return
         if verdict.state in ("failed", "lost") and ends_ranks:
@@ -131,6 +134,7 @@ def outcome(run: Run, ranks: list[Rank], verdict: Verdict) -> Outcome:
         last_checkpoint=next((o.said.last_checkpoint for o in ranks if o.said.last_checkpoint), ""),
         best_checkpoint=next((o.said.best_checkpoint for o in ranks if o.said.best_checkpoint), ""),
         run_dir=next((o.said.run_dir for o in ranks if o.said.run_dir), ""),
+        serves={one.facts.rank: one.said.serves for one in ranks if one.said.serves},
     )
 
 

@@ -35,6 +35,9 @@ class Server(asyncssh.SSHServer):
     def connection_made(self, conn: asyncssh.SSHServerConnection) -> None:
         self.host.open.append(conn)
 
+    def connection_requested(self, dest_host: str, dest_port: int, orig_host: str, orig_port: int) -> bool:
+        return True
+
 
 class Hosts:
     """`count` hosts at 127.78.0.10, .11, ...; cut and killed at will."""

@@ -29,6 +29,7 @@ COMMANDS = {
     "gpus": ("gpus:gpus", "What each GPU of a fleet does: busy, memory, power."),
     "preflight": ("preflight:preflight", "Whether a fleet's nodes can train together, check by check."),
     "launch": ("stages:launch", "Start a job on a fleet that is up, and return."),
+    "tunnel": ("tunnel:tunnel", "Reach what a run serves (deploy, rollout) on a port of this machine."),
     "status": ("stack:status", "What bills, until when, at most how much, and which ends are armed."),
     "extend": ("stack:extend", "Let a fleet live longer: all its ends move, or none."),
     "logs": ("runs:logs", "A run's log, of all ranks or one."),

@@ -56,7 +56,8 @@ def run(
     fleet = options.fleet_from(stack, hosts, local, key, job)
     plan = made_plan(job, fleet, resume=resume)
     was_up = fleet.is_up()
-    _carried(plan)
+    if plan.stays and not (was_up or keep) and fleet.source == "stack":
+        _stays(plan, fleet)
     if isinstance(fleet, StackFleet) and not was_up:
         fleet.refuse_over_budget()
     if not as_json:
@@ -129,20 +130,26 @@ def stop(
     from infra.errors import CloudRefused
     from training.launch import active_runs
     from training.launch import stop as stop_run
+    from training.steps import started
 
+    failed: list[str] = []
     with reached(run_id, stack, hosts, local, key) as (machines, run, _):
         running, _ = active_runs(machines)
-        if run.id not in running:
+        live = [one for one in started(machines, run) if one.id in running]
+        if not live:
             raise BadInput(
                 f"{run.id} does not run", do=f"fleet receipt {run.id}, fleet logs {run.id} tell how it ended."
             )
-        failed = stop_run(machines, run, grace)
+        for one in reversed(live):
+            failed += [f"{one.id} rank {rank}: {error}" for rank, error in stop_run(machines, one, grace).items()]
     if failed:
-        raise CloudRefused("; ".join(f"rank {rank}: {error}" for rank, error in failed.items()), where=run.id)
+        raise CloudRefused("; ".join(failed), where=run.id)
+    ranks = sorted({rank for one in live for rank in one.ranks})
     if as_json:
-        options.put_json({"run": run.id, "stopped": list(run.ranks)})
+        options.put_json({"run": run.id, "stopped": ranks, "steps": [one.step for one in live]})
     else:
-        click.echo(f"{run.id} stopped on {len(run.ranks)} nodes")
+        said = f" ({', '.join(one.step for one in live)})" if run.then else ""
+        click.echo(f"{run.id} stopped on {len(ranks)} nodes{said}")
 
 
 @contextmanager
@@ -176,11 +183,15 @@ def reached(
         yield machines, found, folder
 
 
-def _carried(plan: Plan) -> None:
-    if plan.then:
-        raise BadInput(
-            "then: is checked and planned, and not carried out yet", do="Run its steps as jobs of their own."
-        )
+def _stays(plan: Plan, fleet: Fleet) -> None:
+    """A fleet that is made for a run is left up for an endpoint only where that is asked for."""
+    from training.planned import left_up
+
+    raise BadInput(
+        f"the last step, {plan.steps[-1].name}, serves: the fleet would stay, {left_up(fleet)}",
+        where=str(plan.job_file),
+        do="Add --keep if that is what you want, or let another step be the last.",
+    )
 
 
 def _on_nodes(fleet: Fleet, run_id: str) -> Any:
@@ -195,9 +206,10 @@ def _on_nodes(fleet: Fleet, run_id: str) -> Any:
 
 
 def _carry_out(root: Path, request: Request, record: Record, plan: Plan | None, fleet: Fleet, as_json: bool) -> None:
-    from training.lifecycle import Line, carry_out, run_folder
+    from training.lifecycle import carry_out, run_folder
     from training.receipt import lines
     from training.screen import Screen
+    from training.telling import Line
 
     offer = fleet.offer()
     screen = Screen(as_json=as_json, usd_per_hour=offer.usd_per_hour, most_usd=offer.most_usd)

@@ -55,14 +55,15 @@ def logs(
     run_id = run_id or Record(root / ".fleet").latest()
     folder = run_folder(root, run_id)
     if not follow and (folder / "receipt.json").exists():
-        files = sorted((folder / "logs").glob("rank-*.log"))
-        chosen = [file for file in files if rank is None or file.stem == f"rank-{rank}"]
+        steps = [folder, *sorted((one.parent for one in folder.glob("*/logs")), key=lambda one: one.stat().st_ctime)]
+        files = [(step, file) for step in steps for file in sorted((step / "logs").glob("rank-*.log"))]
+        chosen = [(step, file) for step, file in files if rank is None or file.stem == f"rank-{rank}"]
         if not chosen:
             raise BadInput(f"no log of rank {rank} is here", where=str(folder / "logs"), do="Leave --rank out.")
-        for file in chosen:
+        for step, file in chosen:
             number = int(file.stem.removeprefix("rank-"))
             for line in file.read_text(errors="replace").splitlines():
-                _put(number, line, rank is None, as_json)
+                _put(number, line, "" if step == folder else step.name, rank is None, as_json)
         return
     _from_nodes(run_id, (stack, hosts, local, key), rank, follow, as_json)
 
@@ -73,21 +74,25 @@ def _from_nodes(
     import tempfile
 
     from training.cli.run import reached
-    from training.run import LogLines, Outcome
+    from training.run import LogLines
+    from training.steps import started
     from training.watch import watch
 
     # A folder of its own: who follows the log must not move the mark up to which `fleet attach` has read it.
-    with reached(run_id, *where) as (machines, run, _), tempfile.TemporaryDirectory() as aside:
-        for event in watch(machines, run, Path(aside), once=not follow, ends_ranks=False):
-            if isinstance(event, LogLines) and rank in (None, event.rank):
-                for line in event.lines:
-                    _put(event.rank, line, rank is None, as_json)
-            if isinstance(event, Outcome):
-                return
+    with reached(run_id, *where) as (machines, first, _), tempfile.TemporaryDirectory() as aside:
+        runs = started(machines, first)
+        for run in runs:
+            last = follow and run == runs[-1]
+            for event in watch(machines, run, Path(aside) / run.step, once=not last, ends_ranks=False):
+                if isinstance(event, LogLines) and rank in (None, event.rank):
+                    for line in event.lines:
+                        _put(event.rank, line, "" if run == first else run.step, rank is None, as_json)
 
 
-def _put(rank: int, line: str, name_rank: bool, as_json: bool) -> None:
+def _put(rank: int, line: str, step: str, name_rank: bool, as_json: bool) -> None:
+    """step: "" of the first, whose lines are told as those of a run of one step."""
     if as_json:
-        options.put_json({"rank": rank, "line": line})
+        options.put_json({"rank": rank, "line": line} | ({"step": step} if step else {}))
     else:
-        click.echo(f"[{rank}] {line}" if name_rank else line)
+        place = " ".join([*([step] if step else []), *([str(rank)] if name_rank else [])])
+        click.echo(f"[{place}] {line}" if place else line)

@@ -113,13 +113,14 @@ def launch(
     Returns when the ranks run; `fleet attach` follows them, `fleet stop` ends them. The fleet stays up.
     """
     from training.checks import skipped
-    from training.cli.run import _carried, interruptible
+    from training.cli.run import interruptible
     from training.findings import sentence
-    from training.lifecycle import Line, begin, run_folder
+    from training.lifecycle import begin, run_folder
     from training.record import Record, Request
     from training.remote import Machines
     from training.run import new_run_id, now
     from training.screen import Screen
+    from training.telling import Line
 
     root = options.project_root()
     skip = skipped(skip)
@@ -127,7 +128,6 @@ def launch(
     made = made_plan(job, fleet)
     for one in made.findings:
         click.echo(f"{one.severity:8} {sentence(one, job)}", err=True)
-    _carried(made)
     inventory = fleet.inventory()
     record = Record(root / ".fleet")
     request = Request(new_run_id(), str(job.resolve()), fleet.source, fleet.name, fleet_was_up=True, skip=skip)
@@ -142,7 +142,8 @@ def launch(
     if as_json:
         options.put_json({"event": "Run", **jsonlib.loads(run.to_json())})
     else:
-        click.echo(f"{run.id} runs on {len(run.ranks)} nodes: fleet attach {run.id}, fleet logs {run.id} -f")
+        then = f" and goes on with {', '.join(run.then)}" if run.then else ""
+        click.echo(f"{run.id} runs on {len(run.ranks)} nodes: fleet attach {run.id}{then}, fleet logs {run.id} -f")
 
 
 @click.command()
@@ -154,14 +155,14 @@ def collect(
 ) -> None:
     """Fetch RUN's output and every rank's log into runs/RUN. Resumes; each file's checksum is compared."""
     from training.cli.run import reached
-    from training.collect import collect as fetch
     from training.receipt import size
-    from training.run import Outcome
+    from training.steps import Chain, Ended, fetch, folder_of, started
     from training.watch import watch_once
 
     with reached(run_id, stack, hosts, local, key) as (machines, run, folder):
-        outcome: Outcome = watch_once(machines, run, folder)
-        artifacts = fetch(machines, run, outcome, folder, lambda text: click.echo(text, err=True))
+        runs = started(machines, run)
+        known = Chain(tuple(Ended(one, watch_once(machines, one, folder_of(folder, one))) for one in runs))
+        artifacts = fetch(machines, known, folder, lambda text: click.echo(text, err=True))
     if as_json:
         options.put_json({"run": run.id, "folder": str(artifacts.folder), "files": artifacts.files})
     else:

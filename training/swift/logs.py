@@ -22,6 +22,7 @@ _VERSION = re.compile(r"/v\d+-\d{8}-\d{6}$")
 _SAVING = re.compile(r"Saving model checkpoint to (\S+)")
 _MEGATRON_SAVED = re.compile(r"Successfully saved Megatron model weights in `([^`]+)`")
 _KEPT = re.compile(r"(last|best)_model_checkpoint: (\S+)")
+_SERVES = re.compile(r"Uvicorn running on (https?://\S+)")
 _DURATION = re.compile(r"(\d+)([dhms])")
 #: The last line of a Python traceback, with or without torchrun's `[rank1]: ` before it.
 _RAISED = re.compile(
@@ -86,11 +87,16 @@ class KeptLine:
 
 
 @dataclass(frozen=True)
+class ServesLine:
+    url: str
+
+
+@dataclass(frozen=True)
 class EndLine:
     pass
 
 
-Saying = StepLine | WorldLine | CheckpointLine | ErrorLine | RunDirLine | KeptLine | EndLine
+Saying = StepLine | WorldLine | CheckpointLine | ErrorLine | RunDirLine | KeptLine | ServesLine | EndLine
 
 
 def read_line(text: str) -> list[Saying]:
@@ -107,6 +113,8 @@ def read_line(text: str) -> list[Saying]:
         return [KeptLine(found[1], found[2])] if found[2] != "None" else []
     if text.startswith("[INFO:swift] output_dir") and (found := _RUN_DIR.search(text)):
         return [RunDirLine(found[1])]
+    if found := _SERVES.search(text):
+        return [ServesLine(found[1])]
     if error := read_error(text.rstrip()):
         return [error]
     return []
@@ -181,7 +189,7 @@ class Lines:
 class LogState:
     """What one rank's log has said so far.
 
-    run_dir: the `v0-...` folder, else the output_dir that was printed.
+    run_dir: the `v0-...` folder, else the output_dir that was printed. serves: where a server listens.
     cause: (line number, text) of the first error line since training last went on that is no consequence
         of another rank's end; `echo` is the first that is one.
     """
@@ -195,6 +203,7 @@ class LogState:
     checkpoints: list[str] = field(default_factory=list)
     last_checkpoint: str = ""
     best_checkpoint: str = ""
+    serves: str = ""
     ended_well: bool = False
     cause: tuple[int, str] | None = None
     echo: tuple[int, str] | None = None
@@ -228,6 +237,8 @@ class LogState:
                 self.last_checkpoint = path
             case KeptLine(which, path):
                 setattr(self, f"{which}_checkpoint", path)
+            case ServesLine(url):
+                self.serves = url
             case ErrorLine(text, secondary):
                 if secondary:
                     self.echo = self.echo or (number, text)

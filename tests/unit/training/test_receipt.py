@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from training.receipt import Asked, Money, Receipt, lines, make_receipt, read_receipt, seconds_by_stage, size, span
+from training.receipt import Asked, Money, Receipt, lines, make_receipt, read_receipt, size, span
 from training.record import STAGES, Request, Stage
 from training.run import Cause, Checkpoint, Note, Outcome, Step
+from training.told import seconds_by_stage
 
 GOLDEN = Path(__file__).parent / "golden"
 AT = datetime(2026, 11, 24, 5, 0, tzinfo=UTC)
