@@ -21,7 +21,10 @@ from training.job import Job, load_job
 
 FOLDER = Path(__file__).parent / "recipes"
 PROFILES = ("base", "vllm", "eval", "megatron", "quant")
+#: As a head says that scripts/test --full runs the recipe, with a tiny model and a few rows in its places.
+SMALL = "small, on a CPU"
 _NEEDS = re.compile(r"no GPU|(\d+) GPUs? of (\d+) GiB")
+_RAN = re.compile(rf"{SMALL}|no: needs .+|on .+")
 _HEAD = ("needs", "profile", "data", "ran")
 
 
@@ -29,7 +32,7 @@ _HEAD = ("needs", "profile", "data", "ran")
 class Recipe:
     """gpus: in all, over all nodes. gib: of memory that each must have. profile: what the nodes must have installed.
 
-    data: the rows that it takes. ran: where it was run as it stands, or "no".
+    data: the rows that it takes. ran: where it was run as it stands, SMALL, or "no: needs ..." and what is lacking.
     """
 
     file: Path
@@ -89,7 +92,8 @@ def read_recipe(file: Path) -> Recipe:
     title, *rest = (line[2:] for line in file.read_text(encoding="utf-8").splitlines() if line.startswith("# "))
     head = dict(line.split(": ", 1) for line in rest[: len(_HEAD)] if ": " in line)
     needs = _NEEDS.fullmatch(head.get("needs", ""))
-    if tuple(head) != _HEAD or not needs or head["profile"] not in PROFILES:
+    said = tuple(head) == _HEAD and head["profile"] in PROFILES and _RAN.fullmatch(head["ran"])
+    if not needs or not said:
         raise BadInput(
             "not the head of a recipe", where=str(file), do=f"A title, then {', '.join(_HEAD)}, a line each."
         )

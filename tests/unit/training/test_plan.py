@@ -110,6 +110,25 @@ def test_output_goes_to_the_run_unless_it_has_a_place_of_its_own(tmp_path: Path,
     assert plan(tmp_path, **args).args["output_dir"] == there
 
 
+@pytest.mark.parametrize(
+    ("command", "args", "result", "fetched"),
+    [
+        ("infer", {}, "{base}/runs/{run}/output/infer.jsonl", "{base}/runs/{run}/output"),
+        ("infer", {"result_path": "out/a.jsonl"}, "{base}/runs/{run}/out/a.jsonl", "{base}/runs/{run}/out"),
+        ("infer", {"result_path": "a.jsonl"}, "{base}/runs/{run}/output/a.jsonl", "{base}/runs/{run}/output"),
+        ("infer", {"result_path": "~/a.jsonl"}, "~/a.jsonl", ""),
+        ("eval", {"eval_output_dir": "out"}, "{base}/runs/{run}/out", "{base}/runs/{run}/out"),
+        ("eval", {"eval_output_dir": "/mnt/out"}, "/mnt/out", ""),
+    ],
+)
+def test_answers_and_reports_are_fetched_from_the_run(
+    tmp_path: Path, command: str, args: dict[str, Any], result: str, fetched: str
+) -> None:
+    job = Job.model_validate({"command": command, "args": args})
+    made = make_plan(job, tmp_path / "job.yaml", Offer("x", 1, 1))
+    assert (list(made.args.values()), made.output) == ([result], fetched)
+
+
 def test_a_rank_is_made_by_exactly_five_variables(tmp_path: Path) -> None:
     assert plan(tmp_path).rank_environment(1, "10.77.0.4", 29500) == {
         "NNODES": "2",
