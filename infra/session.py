@@ -236,9 +236,13 @@ def cut_off(recorded: Mapping[str, Any]) -> bool:
 
 
 def half_made(recorded: Mapping[str, Any]) -> bool:
-    """Whether an engine that ended in its own time created something that failed then: an `up` would update what may be
-    gone."""
-    return not cut_off(recorded) and any(one.get("initErrors") for one in recorded.get("resources", []))
+    """Whether an `up` that ended in its own time left what may be gone: something that failed after it was created, or
+    a fleet that never came up whole, which a `sweep` from elsewhere may have ended since."""
+    if cut_off(recorded):
+        return False
+    resources = recorded.get("resources", [])
+    whole = any(one["type"] == "pulumi:pulumi:Stack" and "nodes" in one.get("outputs", {}) for one in resources)
+    return (made_any(recorded) and not whole) or any(one.get("initErrors") for one in resources)
 
 
 def made_any(recorded: Mapping[str, Any]) -> bool:

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from infra.errors import BadInput, CloudRefused, FleetError, Interrupted
-from infra.session import _plain, translated
+from infra.session import _plain, half_made, translated
 
 FAILED_UP = """
  code: 255
@@ -56,3 +58,26 @@ def test_of_many_errors_three_are_shown_and_none_twice() -> None:
 
 def test_the_engines_colours_are_taken_off() -> None:
     assert _plain("<{%reset%}>creating <{%fg 1%}>failed<{%reset%}>\n") == "creating failed"
+
+
+STACK = {"type": "pulumi:pulumi:Stack", "outputs": {}}
+WHOLE = {"type": "pulumi:pulumi:Stack", "outputs": {"nodes": []}}
+COMPONENT = {"type": "swift-fleet:infra:Network"}
+VPC = {"type": "aws:ec2/vpc:Vpc", "id": "vpc-1", "custom": True}
+FAILED = {"type": "aws:ec2/instance:Instance", "id": "i-1", "initErrors": ["it did not become running"]}
+
+
+@pytest.mark.parametrize(
+    ("recorded", "expected"),
+    [
+        ({}, False),
+        ({"resources": [STACK, COMPONENT]}, False),
+        ({"resources": [WHOLE, VPC]}, False),
+        ({"resources": [STACK, VPC]}, True),
+        ({"resources": [WHOLE, VPC, FAILED]}, True),
+        ({"resources": [STACK, VPC], "pending_operations": [{"type": "creating"}]}, False),
+    ],
+    ids=["no stack", "nothing made", "up", "never up whole", "one failed", "cut off: repaired otherwise"],
+)
+def test_the_state_is_read_anew_where_what_it_tells_of_may_be_gone(recorded: dict[str, Any], expected: bool) -> None:
+    assert half_made(recorded) is expected
