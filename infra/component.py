@@ -11,7 +11,7 @@ from pulumi.runtime import config as engine_config
 
 from infra.cloud import cloud_of
 from infra.errors import FleetError
-from infra.program import fleet, within_means
+from infra.program import fleet, told, within_means
 from infra.schema import pulumi_type
 from infra.settings import PREFIX, StackConfig, from_pulumi
 from infra.site import survey
@@ -62,7 +62,14 @@ class Fleet(pulumi.ComponentResource):
             config = within_means(config, site, cloud)
         except FleetError as error:
             raise pulumi.RunError(str(error)) from error
-        made = fleet(args["public_key"], name, config, site, pulumi.ResourceOptions(parent=self))
+        made = fleet(
+            args["public_key"],
+            name,
+            config,
+            site,
+            pulumi.ResourceOptions(parent=self),
+            near=lambda ids: told(cloud, ids),
+        )
         self.vpc_id, self.inventory = made["vpcId"], pulumi.Output.from_input(made["nodes"])
         self.schedule_name, self.terminates_at = made["scheduleName"], made["terminatesAt"]
         self.shared_path = pulumi.Output.from_input(made["sharedPath"])

@@ -16,8 +16,8 @@ from infra.errors import BadInput, CloudRefused
 
 #: What is got where none is there: the newest release that Go's module proxy has as well.
 VERSION = "3.259.0"
-#: Older ones don't know what the Automation API asks of them.
-OLDEST = (3, 200, 0)
+#: As old as the SDK may be: older ones don't know all that it asks of them.
+OLDEST = (3, 250, 0)
 GO_MODULE = "github.com/pulumi/pulumi/pkg/v3/cmd/pulumi"
 GO_VERSION_VARIABLE = "github.com/pulumi/pulumi/sdk/v3/go/common/version.Version"
 

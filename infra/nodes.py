@@ -1,4 +1,4 @@
-"""The machines: N alike, each with its rank in its name, so that an update never renumbers them."""
+"""The machines: N alike, each with its number in its name, so that an update never renumbers them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ import pulumi_aws as aws
 from infra.durations import show_duration
 from infra.fabric import Interface
 
-RANK_TAG = "swift-fleet:rank"
+#: Its number in the fleet, as in its name, for good; mostly its rank too (infra/ranks.py).
+NODE_TAG = "swift-fleet:node"
 #: How long the node lives from its launch on, "4h": by it a sweep knows what is past its time, whoever made it.
 LIFETIME_TAG = "swift-fleet:lifetime"
 
@@ -46,7 +47,7 @@ class NodesArgs:
 
 
 class Nodes(pulumi.ComponentResource):
-    """`instances` and their `public_addresses`, None where there is none, in order of rank."""
+    """`instances` and their `public_addresses`, None where there is none, in order of number."""
 
     instances: list[aws.ec2.Instance]
     public_addresses: list[pulumi.Output[str] | None]
@@ -54,7 +55,7 @@ class Nodes(pulumi.ComponentResource):
     def __init__(self, name: str, args: NodesArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("swift-fleet:infra:Nodes", name, {}, opts)
         wiring = self._wired(name, args) if args.interfaces else _plain(args)
-        self.instances = [self._node(name, rank, args, wiring) for rank in range(args.count)]
+        self.instances = [self._node(name, number, args, wiring) for number in range(args.count)]
         self.public_addresses = [node.public_ip for node in self.instances]
         if args.one_way_in:
             self.public_addresses = [self._way_in(name, args), *[None] * (args.count - 1)]
@@ -106,9 +107,9 @@ class Nodes(pulumi.ComponentResource):
         )
         return address.public_ip
 
-    def _node(self, fleet: str, rank: int, args: NodesArgs, wiring: Mapping[str, Any]) -> aws.ec2.Instance:
-        name = node_name(rank)
-        tags = {**args.tags, "Name": f"{fleet}-{name}", RANK_TAG: str(rank)}
+    def _node(self, fleet: str, number: int, args: NodesArgs, wiring: Mapping[str, Any]) -> aws.ec2.Instance:
+        name = node_name(number)
+        tags = {**args.tags, "Name": f"{fleet}-{name}", NODE_TAG: str(number)}
         # docs/decisions/004: what is changed reaches a node that is made, never one that trains. User data or a
         # reservation would stop and start it, a template's new version would replace it; the tag is `fleet extend`'s.
         ignored = ["userData", "capacityReservationSpecification", "launchTemplate", f'tags["{LIFETIME_TAG}"]']
@@ -157,5 +158,5 @@ def fleet_name(stack: str) -> str:
     return f"fleet-{stack}"
 
 
-def node_name(rank: int) -> str:
-    return f"node-{rank:03d}"
+def node_name(number: int) -> str:
+    return f"node-{number:03d}"

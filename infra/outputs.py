@@ -11,12 +11,19 @@ from infra.errors import CloudRefused
 
 @dataclass(frozen=True)
 class NodeOutput:
+    """name: "node-003", for good; its number is mostly the rank, which goes by topology (infra/ranks.py)."""
+
     rank: int
+    name: str
     id: str
     private_address: str
     public_address: str
     zone: str
     instance_type: str
+
+    @property
+    def number(self) -> int:
+        return int(self.name.removeprefix("node-"))
 
 
 @dataclass(frozen=True)
@@ -44,6 +51,7 @@ def parse_outputs(values: Mapping[str, Any]) -> Outputs:
             nodes=tuple(
                 NodeOutput(
                     rank=int(one["rank"]),
+                    name=one.get("name") or f"node-{int(one['rank']):03d}",
                     id=one["id"],
                     private_address=one["privateAddress"],
                     public_address=one.get("publicAddress") or "",

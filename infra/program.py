@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +18,12 @@ from infra.capacity import Capacity, capacity_args
 from infra.catalog import catalog
 from infra.cloud import Cloud, cloud_of
 from infra.cost import priced
-from infra.errors import FleetError
+from infra.errors import CloudRefused, FleetError
 from infra.guardrails import GRACE, Guardrails, GuardrailsArgs
 from infra.network import Network, NetworkArgs
-from infra.nodes import Nodes, NodesArgs, fleet_name
+from infra.nodes import Nodes, NodesArgs, fleet_name, node_name
 from infra.place import Place
+from infra.ranks import FEWEST, NetworkNodes, by_neighbourhood, kept, network_nodes, nobody_tells
 from infra.settings import StackConfig, from_pulumi
 from infra.site import Site, config_at, survey
 from infra.storage import Storage, StorageArgs
@@ -46,22 +48,30 @@ def program(root: Path, place: Place | None = None, budget: float | None = None)
         source = f"stacks/Pulumi.{stack}.yaml"
         config, cloud = capped(from_pulumi(values, source=source), budget), cloud_of(values, source)
         site = survey(cloud, config, stack, place)
-        fleet_program(root, stack, within_means(config, site, cloud), site)
+        fleet_program(root, stack, within_means(config, site, cloud), site, lambda ids: told(cloud, ids))
     except FleetError as error:
         # One line for the person: of a RunError the engine shows the text alone, of others a traceback.
         raise pulumi.RunError(str(error)) from error
 
 
-def fleet_program(root: Path, stack: str, config: StackConfig, site: Site) -> None:
+def fleet_program(root: Path, stack: str, config: StackConfig, site: Site, near: NetworkNodes = nobody_tells) -> None:
     """Every resource of the fleet, decided from values alone, and what the stack says of it."""
-    for name, value in fleet(public_key(root, stack), stack, config, site).items():
+    for name, value in fleet(public_key(root, stack), stack, config, site, near=near).items():
         pulumi.export(name, value)
 
 
 def fleet(
-    key: str, stack: str, config: StackConfig, site: Site, opts: pulumi.ResourceOptions | None = None
+    key: str,
+    stack: str,
+    config: StackConfig,
+    site: Site,
+    opts: pulumi.ResourceOptions | None = None,
+    near: NetworkNodes = nobody_tells,
 ) -> dict[str, Any]:
-    """The resources of a fleet whose tag and names say `stack`, and its outputs. key: public, of the operator."""
+    """The resources of a fleet whose tag and names say `stack`, and its outputs. key: public, of the operator.
+
+    near: asked once the machines are there, for the order of their ranks.
+    """
     name = fleet_name(stack)
     tags = {STACK_TAG: stack}
 
@@ -153,18 +163,50 @@ def fleet(
         "terminatesAt": guardrails.terminates_at,
         "sharedPath": config.shared_path if storage else "",
         "ssh": {"user": config.ssh_user, "port": config.ssh_port, "access": config.access},
-        "nodes": [
-            {
-                "rank": rank,
-                "id": node.id,
-                "privateAddress": node.private_ip,
-                "publicAddress": nodes.public_addresses[rank],
-                "zone": node.availability_zone,
-                "instanceType": node.instance_type,
-            }
-            for rank, node in enumerate(nodes.instances)
-        ],
+        "nodes": by_rank(nodes, near, opts),
     }
+
+
+def by_rank(
+    nodes: Nodes, near: NetworkNodes, opts: pulumi.ResourceOptions | None
+) -> pulumi.Output[list[dict[str, Any]]]:
+    """The machines in order of rank, which is decided once and kept: docs/decisions/018."""
+    rows = [
+        {
+            "name": node_name(number),
+            "id": node.id,
+            "privateAddress": node.private_ip,
+            "publicAddress": nodes.public_addresses[number],
+            "zone": node.availability_zone,
+            "instanceType": node.instance_type,
+        }
+        for number, node in enumerate(nodes.instances)
+    ]
+
+    def ordered(ids: list[str]) -> list[int]:
+        told = near(ids)
+        return by_neighbourhood([told.get(one, ()) for one in ids])
+
+    order: pulumi.Output[list[int]] = pulumi.Output.from_input(list(range(len(rows))))
+    if len(rows) >= FEWEST:
+        wanted = pulumi.Output.all(*(row["id"] for row in rows)).apply(ordered)
+        once = pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(ignore_changes=["input"]))
+        order = pulumi.Stash("ranks", input=wanted, opts=once).output
+    return pulumi.Output.all(order=order, rows=rows).apply(
+        lambda known: [
+            {"rank": rank, **known["rows"][number]}
+            for rank, number in enumerate(kept(known["order"], len(known["rows"])))
+        ]
+    )
+
+
+def told(cloud: Cloud, ids: Sequence[str]) -> Mapping[str, tuple[str, ...]]:
+    """Ranks in another order are no reason to fail."""
+    try:
+        return network_nodes(cloud, ids)
+    except CloudRefused as error:
+        pulumi.log.warn(f"ranks follow the nodes' numbers, for their neighbourhood is not told: {error}")
+        return {}
 
 
 def within_means(config: StackConfig, site: Site, cloud: Cloud) -> StackConfig:

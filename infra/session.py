@@ -38,7 +38,7 @@ class Change:
     @property
     def of_aws(self) -> bool:
         """Whether it is a thing in the cloud; components, providers and the stack itself are Pulumi's own."""
-        return not self.kind.startswith(("infra:", "pulumi:", "providers:"))
+        return not self.kind.startswith(("infra:", "pulumi:", "providers:", "index:Stash"))
 
 
 OnChange = Callable[[Change], None]

@@ -9,8 +9,9 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from infra.cloud import Cloud, translated
+from infra.cloud import Cloud
 from infra.errors import CloudRefused
+from infra.ranks import network_nodes
 
 REMEMBERED = timedelta(days=1)
 
@@ -26,14 +27,12 @@ class Bad:
 
 
 def network_node(cloud: Cloud, instance_id: str) -> str:
-    """The last of what DescribeInstanceTopology tells: the nearest. "" where it tells nothing."""
+    """The one nearest to it. "" where AWS tells nothing."""
     try:
-        with translated():
-            found = cloud.client("ec2").describe_instance_topology(InstanceIds=[instance_id])["Instances"]
+        above = network_nodes(cloud, [instance_id]).get(instance_id)
     except CloudRefused:
         return ""
-    nodes = found[0].get("NetworkNodes", []) if found else []
-    return str(nodes[-1]) if nodes else ""
+    return above[-1] if above else ""
 
 
 def remember(file: Path, bad: Bad, now: datetime) -> None:

@@ -140,7 +140,7 @@ class FleetStack:
         known_bad = shunned.recent(memory, now)
         bad = shunned.Bad(old.id, old.zone, shunned.network_node(self.cloud, old.id), now.isoformat(timespec="seconds"))
         shunned.remember(memory, bad, now)
-        on_change(Change("terminate", "ec2:Instance", f"node-{rank:03d} {old.id}", "started"))
+        on_change(Change("terminate", "ec2:Instance", f"{old.name} {old.id}", "started"))
         sweep.fence(self.cloud, [old.id])
         patient = tenacity.Retrying(
             # EC2 gives a freed place in a reservation back after minutes (User Guide, launch into a reservation).
@@ -152,15 +152,15 @@ class FleetStack:
         made = patient(self.up, on_change)
         new = made.nodes[rank]
         if said := shunned.again([*known_bad, bad], new.id, shunned.network_node(self.cloud, new.id)):
-            on_change(Change("repair", "ec2:Instance", f"node-{rank:03d}", "started", said))
+            on_change(Change("repair", "ec2:Instance", new.name, "started", said))
         return made
 
     def shrink(self, on_change: OnChange = ignore) -> None:
-        """Fences the ranks beyond the stack file's number of nodes, so that no reservation is cut under a node."""
+        """Fences the nodes beyond the stack file's number of them, so that no reservation is cut under a node."""
         up = self.outputs()
-        beyond = up.nodes[self.config.nodes :] if up else ()
+        beyond = [node for node in up.nodes if node.number >= self.config.nodes] if up else []
         for node in beyond:
-            on_change(Change("terminate", "ec2:Instance", f"node-{node.rank:03d} {node.id}", "started"))
+            on_change(Change("terminate", "ec2:Instance", f"{node.name} {node.id}", "started"))
         if beyond:
             sweep.fence(self.cloud, [node.id for node in beyond])
 

@@ -19,7 +19,7 @@ def replace(fleet: StackFleet, rank: int, say: Say = quiet) -> Node:
 
 
 def resize(fleet: StackFleet, nodes: int, say: Say = quiet) -> Inventory:
-    """The fleet with so many nodes, in its stack file too; the lower ranks stay as they are.
+    """The fleet with so many nodes, in its stack file too; those that stay keep their order.
 
     BadInput, and nothing done, where a run is on the fleet or it isn't up. Where AWS has no room for more, the file
     says what it said before, and the nodes that were there stay.

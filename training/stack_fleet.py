@@ -231,7 +231,7 @@ class StackFleet:
         nodes = tuple(
             Node(
                 rank=node.rank,
-                name=f"node-{node.rank:03d}",
+                name=node.name,
                 address=node.public_address or node.private_address,
                 private_address=node.private_address,
                 user=outputs.ssh_user,

@@ -19,7 +19,7 @@ from infra.sandbox.imds import Metadata
 from infra.sandbox.journal import Journal
 from infra.sandbox.market import Market
 from infra.sandbox.patches import instances, reservations
-from infra.sandbox.rehearsal import BOOT, RANK_TAG, STACK_TAG
+from infra.sandbox.rehearsal import BOOT, NODE_TAG, STACK_TAG
 from infra.sandbox.schedules import Schedules
 from infra.sandbox.timers import Timers
 
@@ -81,7 +81,7 @@ class Cloud:
 
     def _boot_fault(self, instance: Any) -> str:
         tags = {tag["key"]: tag["value"] for tag in instance.get_tags()}
-        known = {"Rank": tags.get(RANK_TAG, ""), "InstanceType": instance.instance_type}
+        known = {"Rank": tags.get(NODE_TAG, ""), "InstanceType": instance.instance_type}
         rule = self.faults.take(BOOT, known)
         return rule.code if rule else ""
 

@@ -12,7 +12,7 @@ from infra.sandbox import admission, process
 from infra.sandbox.faults import THROTTLED, Rule
 
 # How a fleet's nodes are tagged (infra/nodes.py, infra/guardrails.py, which import all of Pulumi).
-RANK_TAG, STACK_TAG = "swift-fleet:rank", "swift-fleet:stack"
+NODE_TAG, STACK_TAG = "swift-fleet:node", "swift-fleet:stack"
 # What asks for a machine that is not there yet, or not any more.
 CAPACITY_ACTIONS = "RunInstances|StartInstances|CreateCapacityReservation"
 BOOT, SILENT, BOOT_FAILS = "Boot", "NeverBoots", "BootFails"
@@ -116,7 +116,7 @@ def _which(action: str) -> str:
 
 def _node(machines: list[dict[str, Any]], stack: str, rank: int) -> str:
     alive = [one for one in machines if one["state"] not in GONE and one["tags"].get(STACK_TAG) == stack]
-    ranks = {one["tags"].get(RANK_TAG): one["id"] for one in alive}
+    ranks = {one["tags"].get(NODE_TAG): one["id"] for one in alive}
     if str(rank) not in ranks:
         there = ", ".join(sorted(filter(None, ranks), key=int)) or "none"
         raise BadInput(f"stack {stack} has no node of rank {rank}", do=f"Ranks in the sandbox: {there}.")

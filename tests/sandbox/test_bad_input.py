@@ -166,7 +166,7 @@ def test_a_pulumi_that_is_too_old_is_named_with_what_is_needed(quiet: Project, t
     old.write_text("#!/bin/sh\necho v3.100.0\n")
     old.chmod(0o755)
     done = quiet.fleet("preview", "-s", "sandbox", env={"PATH": f"{tmp_path}:{os.environ['PATH']}"})
-    refused(done, rf"{re.escape(str(old))}  pulumi v3\.100\.0 is too old, 3\.200\.0 is needed\. Update it")
+    refused(done, rf"{re.escape(str(old))}  pulumi v3\.100\.0 is too old, 3\.250\.0 is needed\. Update it")
 
 
 def test_without_linux_the_sandbox_says_so(quiet: Project, tmp_path: Path) -> None:

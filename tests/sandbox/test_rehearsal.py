@@ -25,7 +25,7 @@ def _no_faults_left(cloud: Cloud) -> Iterator[None]:
 
 
 def tagged(rank: int) -> dict[str, Any]:
-    tags = [{"Key": k, "Value": v} for k, v in (STACK_TAGS | {"swift-fleet:rank": str(rank)}).items()]
+    tags = [{"Key": k, "Value": v} for k, v in (STACK_TAGS | {"swift-fleet:node": str(rank)}).items()]
     return {"TagSpecifications": [{"ResourceType": "instance", "Tags": tags}]}
 
 

@@ -46,7 +46,7 @@ def test_a_file_that_can_not_be_run_is_passed_over(tmp_path: Path) -> None:
     assert find(environment(tmp_path)) is None
 
 
-@pytest.mark.parametrize("said", ["v3.200.0", "3.259.0", "v3.259.0-alpha.1", "v4.0.0", "v3.259.0-dev.0"])
+@pytest.mark.parametrize("said", ["v3.250.0", "3.259.0", "v3.259.0-alpha.1", "v4.0.0", "v3.259.0-dev.0"])
 def test_any_release_that_is_new_enough_will_do(tmp_path: Path, said: str) -> None:
     on_path = pulumi(tmp_path / "bin", f"echo {said}")
     assert find(environment(tmp_path)) == on_path

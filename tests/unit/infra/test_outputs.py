@@ -35,7 +35,7 @@ def values(**changed: object) -> dict[str, Any]:
 
 def test_outputs_are_typed() -> None:
     assert parse_outputs(values(nodes=[node(0)])) == Outputs(
-        nodes=(NodeOutput(0, "i-0", "10.77.0.4", "198.51.100.4", "us-east-1a", "g6.xlarge"),),
+        nodes=(NodeOutput(0, "node-000", "i-0", "10.77.0.4", "198.51.100.4", "us-east-1a", "g6.xlarge"),),
         ssh_user="ec2-user",
         ssh_port=22,
         shared_path="~/shared",

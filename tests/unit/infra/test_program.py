@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import email
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -27,6 +27,7 @@ from infra.network import RENDEZVOUS_PORTS
 from infra.place import Place
 from infra.prices import shipped
 from infra.program import IMAGE, fleet_program, program
+from infra.program import fleet as fleet_of
 from infra.settings import from_pulumi
 from infra.site import Site
 from infra.userdata import LIMIT_BYTES
@@ -59,7 +60,8 @@ class Engine(pulumi.runtime.Mocks):
     def new_resource(self, args: pulumi.runtime.MockResourceArgs) -> tuple[str, dict[str, Any]]:
         self.made.append(args)
         arn = f"arn:{args.name}"
-        return f"id-{args.name}", {"arn": arn, "name": args.name, "keyName": args.name, **args.inputs}
+        stashed = {"output": args.inputs["input"]} if args.typ == "pulumi:index:Stash" else {}
+        return f"id-{args.name}", {"arn": arn, "name": args.name, "keyName": args.name, **stashed, **args.inputs}
 
     def call(self, args: pulumi.runtime.MockCallArgs) -> tuple[dict[str, Any], list[tuple[str, str]]]:
         answers: dict[str, dict[str, Any]] = {
@@ -121,7 +123,7 @@ def test_nodes_are_named_by_their_rank(fleet: Engine) -> None:
     assert sorted(names) == ["node-000", "node-001", "node-002"]
     for rank in range(3):
         tags = fleet.one(f"node-{rank:03d}")["tags"]
-        assert (tags["Name"], tags["swift-fleet:rank"]) == (f"fleet-dev-node-{rank:03d}", str(rank))
+        assert (tags["Name"], tags["swift-fleet:node"]) == (f"fleet-dev-node-{rank:03d}", str(rank))
 
 
 def test_only_the_operator_may_open_ssh(fleet: Engine) -> None:
@@ -394,6 +396,27 @@ def test_an_existing_subnet_and_group_are_used_and_no_network_is_made(tmp_path: 
     assert (node["subnetId"], node["vpcSecurityGroupIds"]) == (theirs["subnetId"], [theirs["securityGroupId"]])
     assert fleet.one("files-access")["vpcId"] == "vpc-1"
     assert fleet.one("nfs")["referencedSecurityGroupId"] == theirs["securityGroupId"]
+
+
+@pytest.mark.parametrize(
+    ("nodes", "names"),
+    [("2", ["node-000", "node-001"]), ("4", ["node-000", "node-002", "node-001", "node-003"])],
+)
+def test_ranks_go_by_the_network_once_the_machines_are_there(tmp_path: Path, nodes: str, names: list[str]) -> None:
+    asked = from_pulumi({f"swift-fleet:{key}": value for key, value in (CONFIG | {"nodes": nodes}).items()}, "file")
+    seen: list[list[dict[str, Any]]] = []
+
+    def near(ids: Sequence[str]) -> dict[str, tuple[str, ...]]:
+        return {one: ("top", f"nearest-{number % 2}") for number, one in enumerate(ids)}
+
+    def act() -> None:
+        fleet_of("key", "dev", asked, place_of("g6.xlarge"), near=near)["nodes"].apply(seen.append)
+
+    fleet = run(Engine(), act)
+    [rows] = seen
+    assert [(row["rank"], row["name"]) for row in rows] == list(enumerate(names))
+    assert [row["id"] for row in rows] == [f"id-{name}" for name in names]
+    assert len(fleet.all("pulumi:index:Stash")) == (int(nodes) > 2)
 
 
 VPC = "vpc-0123456789abcdef0"
