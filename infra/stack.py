@@ -126,22 +126,23 @@ class FleetStack:
         up = None if self.config.file_system_id or self.config.retain else self.outputs()
         return (up.file_system_id or "") if up else ""
 
-    def replace(self, rank: int, on_change: OnChange = ignore) -> Outputs:
-        """Another machine for a rank, under its name. The old one is fenced first: terminated, and seen to be.
+    def replace(self, ranks: Collection[int], on_change: OnChange = ignore) -> Outputs:
+        """Other machines for these ranks, under their names. The old ones are fenced first: terminated, and seen to be.
 
-        Raises BadInput where there is no such rank, CloudRefused where AWS has no room for one more: the others stay.
+        Raises BadInput where there is no such rank, CloudRefused where AWS has no room for more: the others stay.
         """
         up, now = self.outputs(), datetime.now(UTC)
-        old = next((node for node in up.nodes if node.rank == rank), None) if up else None
-        if old is None:
-            known = f"It has ranks 0 to {len(up.nodes) - 1}." if up else f"fleet up -s {self.name}"
-            raise BadInput(f"there is no rank {rank}", where=f"stack {self.name}", do=known)
+        there = {node.rank: node for node in up.nodes} if up else {}
+        if unknown := [rank for rank in ranks if rank not in there]:
+            known = f"It has ranks 0 to {len(there) - 1}." if up else f"fleet up -s {self.name}"
+            raise BadInput(f"there is no rank {unknown[0]}", where=f"stack {self.name}", do=known)
         memory = self.root / ".fleet" / "bad-hosts.json"
-        known_bad = shunned.recent(memory, now)
-        bad = shunned.Bad(old.id, old.zone, shunned.network_node(self.cloud, old.id), now.isoformat(timespec="seconds"))
-        shunned.remember(memory, bad, now)
-        on_change(Change("terminate", "ec2:Instance", f"{old.name} {old.id}", "started"))
-        sweep.fence(self.cloud, [old.id])
+        at = now.isoformat(timespec="seconds")
+        old = [there[rank] for rank in ranks]
+        for one in old:
+            on_change(Change("terminate", "ec2:Instance", f"{one.name} {one.id}", "started"))
+            shunned.remember(memory, shunned.Bad(one.id, one.zone, shunned.network_node(self.cloud, one.id), at), now)
+        sweep.fence(self.cloud, [one.id for one in old])
         patient = tenacity.Retrying(
             # EC2 gives a freed place in a reservation back after minutes (User Guide, launch into a reservation).
             retry=tenacity.retry_if_exception(lambda error: "ReservationCapacityExceeded" in str(error)),
@@ -149,10 +150,11 @@ class FleetStack:
             stop=tenacity.stop_after_delay(600),
             reraise=True,
         )
-        made = patient(self.up, on_change)
-        new = made.nodes[rank]
-        if said := shunned.again([*known_bad, bad], new.id, shunned.network_node(self.cloud, new.id)):
-            on_change(Change("repair", "ec2:Instance", new.name, "started", said))
+        made, bad = patient(self.up, on_change), shunned.recent(memory, now)
+        names = {one.name for one in old}
+        for new in (node for node in made.nodes if node.name in names):
+            if said := shunned.again(bad, new.id, shunned.network_node(self.cloud, new.id)):
+                on_change(Change("repair", "ec2:Instance", new.name, "started", said))
         return made
 
     def shrink(self, on_change: OnChange = ignore) -> None:

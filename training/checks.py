@@ -12,11 +12,14 @@ from training.readiness import Check
 
 @dataclass(frozen=True)
 class Kind:
-    """A check. looks_at: as a question about a node; needed: its threshold, in words; do: what puts it right."""
+    """A check. looks_at: as a question about a node; needed: its threshold, in words; do: what puts it right.
+    of_machine: whether another machine would, as `--replace-bad` takes one.
+    """
 
     looks_at: str
     needed: str
     do: str
+    of_machine: bool = False
 
 
 CHECKS: Mapping[str, Kind] = {
@@ -30,16 +33,19 @@ CHECKS: Mapping[str, Kind] = {
         "Has it the GPUs that its type promises, and one for each process?",
         "the type's number",
         "Run nvidia-smi on the node: driver, or a GPU that fell off the bus (dmesg, Xid). Else replace the node.",
+        of_machine=True,
     ),
     "gpu-memory": Kind(
         "Has each GPU the type's memory, and is it free?",
         "95 % of the type's, at most 2 GiB of it held",
         "nvidia-smi shows what holds it: end that process. Less than the type has: replace the node.",
+        of_machine=True,
     ),
     "gpu-errors": Kind(
         "Did a GPU report uncorrected ECC errors, or the kernel an Xid that only a reset mends?",
         "none since the boot",
         "Reboot the node (it resets its GPUs); if it comes again, replace the node.",
+        of_machine=True,
     ),
     "cuda": Kind(
         "Can its driver run the CUDA that the environment's torch is built for?",
@@ -50,13 +56,18 @@ CHECKS: Mapping[str, Kind] = {
         "Has it an EFA device for each of its interfaces, and does libfabric see them? Where the stack has EFA.",
         "the type's number, provider efa",
         "Is the EFA driver loaded (modinfo efa, fi_info -p efa)? Take AWS's Deep Learning image, or replace the node.",
+        of_machine=True,
     ),
     "shm": Kind(
         "Is /dev/shm large enough for NCCL's ranks on one node?",
         "1 GiB, with 2 GPUs or more",
         "In a container: --shm-size 16g or --ipc=host.",
     ),
-    "swift": Kind("Is ms-swift's environment there?", "the job's trainer", "Set the node up: fleet bootstrap."),
+    "swift": Kind(
+        "Is ms-swift's environment there?",
+        "the job's trainer",
+        "fleet run and fleet launch set it up: their bootstrap says what failed.",
+    ),
     "versions": Kind(
         "Are its packages those of node 0?", "the same, all of them", "Set both nodes up from the same lock file."
     ),

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -98,6 +98,15 @@ def active_runs(machines: Machines) -> tuple[tuple[str, ...], tuple[str, ...]]:
         else:
             unknown.append(f"runs on {machines.node(rank).name}: {one}")
     return tuple(sorted(found)), tuple(unknown)
+
+
+def refuse_busy(name: str, busy: Sequence[str]) -> None:
+    """BadInput where runs are on the fleet of that name: two would share its GPUs and ports."""
+    if busy:
+        raise BadInput(
+            f"{name} is busy with {', '.join(busy)}",
+            do=f"Wait (fleet attach {busy[0]}), stop it (fleet stop {busy[0]}), or use another fleet.",
+        )
 
 
 def filled(value: Any, base: str, home: str, run_id: str) -> Any:

@@ -7,7 +7,7 @@ same request is carried out again (`fleet attach`), and what has happened alread
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -20,14 +20,16 @@ from training.bootstrap import bootstrap
 from training.collect import Artifacts, collected
 from training.fleets import Fleet
 from training.inventory import Inventory
-from training.launch import active_runs, find_run, launch
+from training.launch import active_runs, find_run, launch, refuse_busy
 from training.plan import Plan
-from training.preflight import preflight
+from training.preflight import look
+from training.readiness import Ready
 from training.receipt import Asked, Money, Receipt
 from training.record import Record, Request, Stage
 from training.remote import Machines
+from training.replacing import at_fault
 from training.report import write_report
-from training.run import Event, Run, now
+from training.run import Event, Note, Run, now
 from training.ship import ship
 from training.stack_fleet import StackFleet
 from training.steps import Chain, fetch, folder_of, follow, ready_for
@@ -115,10 +117,20 @@ def begin(line: Line, machines: Machines, plan: Plan | None, fleet: Fleet) -> Ru
     busy, _ = active_runs(machines)
     if busy:
         line.record.state(line.request.run_id, "refused")
-        raise BadInput(
-            f"{fleet.name} is busy with {', '.join(busy)}",
-            do=f"Wait (fleet attach {busy[0]}), stop it (fleet stop {busy[0]}), or use another fleet.",
-        )
+    refuse_busy(fleet.name, busy)
+    ready = _prepared(line, machines, plan, fleet, may_replace=line.request.replace_bad)
+    if isinstance(fleet, StackFleet) and (bad := at_fault(ready)):
+        _replace(line, machines, fleet, bad)
+        ready = _prepared(line, machines, plan, fleet, may_replace=False)
+    with line.stage("launch") as telling:
+        before = seconds_by_stage(line.record.events(line.request.run_id))
+        run = launch(machines, plan, ready, line.request.run_id, leaves_up=line.request.leaves_up, before=before)
+        telling.detail = f"{len(run.ranks)} ranks, master {run.master_addr}:{run.master_port}"
+        return run
+
+
+def _prepared(line: Line, machines: Machines, plan: Plan, fleet: Fleet, *, may_replace: bool) -> Ready:
+    """bootstrap, ship, preflight. What is not ready is refused, unless other machines would put it right, and may."""
     with line.stage("bootstrap") as telling:
         facts = bootstrap(machines, lambda event: line.tell(event))
         telling.detail = facts.summary
@@ -127,15 +139,24 @@ def begin(line: Line, machines: Machines, plan: Plan | None, fleet: Fleet) -> Ru
             telling.detail += " · ends armed"
     with line.stage("preflight") as telling:
         base = ship(machines, plan, telling.say)
-        ready = preflight(machines, plan, base, line.request.skip)
-        telling.detail = ready.summary
-        if plan.ranks[0] != machines.ranks[0]:
+        ready = look(machines, plan, base, line.request.skip)
+        if not (may_replace and at_fault(ready)):
+            ready.require()
+        telling.detail, telling.failed = ready.summary, not ready.ok
+        if ready.ok and plan.ranks[0] != machines.ranks[0]:
             ready = ready_for(machines, plan, ready)
-    with line.stage("launch") as telling:
-        before = seconds_by_stage(line.record.events(line.request.run_id))
-        run = launch(machines, plan, ready, line.request.run_id, leaves_up=line.request.leaves_up, before=before)
-        telling.detail = f"{len(run.ranks)} ranks, master {run.master_addr}:{run.master_port}"
-        return run
+    return ready
+
+
+def _replace(line: Line, machines: Machines, fleet: StackFleet, bad: Mapping[int, str]) -> None:
+    """Other machines for the ranks at fault: once in a run, so that the next preflight decides."""
+    with line.stage("up") as telling:
+        nodes, usd = len(machines.ranks), fleet.offer().usd_per_hour
+        price = "" if usd is None else f", at ${usd / nodes:.2f} an hour as before"
+        for rank, why in bad.items():
+            line.tell(Note(now(), f"rank {rank}: {why}. Its machine is ended, and it gets another{price}", rank))
+        machines.become(fleet.replace(bad, telling.say))
+        telling.detail = f"{len(bad)} of {nodes} nodes replaced: rank {', '.join(map(str, bad))}"
 
 
 def _collect(line: Line, machines: Machines, chain: Chain) -> Artifacts:

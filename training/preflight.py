@@ -14,11 +14,12 @@ import time
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
-from infra.errors import BadInput, FleetError
+from infra.errors import FleetError
 from training import hardware
 from training.allreduce import all_reduce, pays
 from training.checks import ANSWER, check
 from training.inventory import Node
+from training.launch import refuse_busy
 from training.meeting import meet, same_folder
 from training.megatron import environments
 from training.onnode import BUSY
@@ -95,7 +96,7 @@ def look(machines: Machines, plan: Plan, base: str = "", skip: Collection[str] =
     script = _script(plan, base or inventory.shared_path or "~/fleet")
     answers = machines.each(lambda c: _ask(c, script), idempotent=True)
     asked = {rank: one for rank, one in answers.items() if not isinstance(one, FleetError)}
-    _refuse_busy(machines, asked)
+    refuse_busy(inventory.name, sorted({run for one in asked.values() for run in one.busy}))
     checks: dict[int, list[Check]] = {rank: [] for rank in answers}
     for rank, answer in answers.items():
         if isinstance(answer, FleetError):
@@ -231,13 +232,3 @@ def _ask(connection: Connection, script: str) -> Asked:
     return Asked(
         {key: value for key, value in pairs if key != "busy"}, busy, tuple(skews), hardware.read(f"== {of_hardware}")
     )
-
-
-def _refuse_busy(machines: Machines, asked: Mapping[int, Asked]) -> None:
-    for rank, one in asked.items():
-        if one.busy:
-            raise BadInput(
-                f"{one.busy[0]} is running there",
-                where=machines.node(rank).name,
-                do=f"fleet attach {one.busy[0]}, or fleet stop {one.busy[0]}.",
-            )

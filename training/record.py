@@ -45,6 +45,7 @@ class Request:
     keep: bool = False
     skip: tuple[str, ...] = ()
     resume: str = ""
+    replace_bad: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "skip", tuple(self.skip))  # a list, where it comes from JSON

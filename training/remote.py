@@ -248,6 +248,13 @@ class Machines:
                 raise
         return fn(self._connection(rank))
 
+    def become(self, inventory: Inventory) -> None:
+        """The same ranks, some on other machines: all are connected to anew, for one may be the others' gateway."""
+        for connection in self._kept.values():
+            connection.close()
+        self._kept.clear()
+        self.inventory = inventory
+
     def close(self) -> None:
         self._pool.shutdown(wait=False, cancel_futures=True)
         for connection in self._kept.values():

@@ -4,18 +4,35 @@ each of its members.
 
 from __future__ import annotations
 
-from infra.errors import BadInput
 from infra.settings import write_nodes
+from training.checks import ANSWER, CHECKS
 from training.inventory import Inventory, Node
-from training.launch import active_runs
+from training.launch import active_runs, refuse_busy
+from training.readiness import Check, Ready
 from training.remote import Machines
 from training.stack_fleet import Say, StackFleet, quiet
 
 
 def replace(fleet: StackFleet, rank: int, say: Say = quiet) -> Node:
     """The rank's new machine. BadInput, and nothing done, where a run is on the fleet."""
-    refuse_busy(fleet)
-    return fleet.replace(rank, say).nodes[rank]
+    _refuse_busy(fleet)
+    return fleet.replace([rank], say).nodes[rank]
+
+
+def at_fault(ready: Ready) -> dict[int, str]:
+    """Of each rank whose machine another one would put right, what it failed. {} where that is more than half of the
+    fleet: then it is the image, the driver or the stack, and not the machines.
+    """
+    failed = {
+        rank: "; ".join(f"{check.name} {check.found}, needed {check.needed}" for check in node.checks if _of_it(check))
+        for rank, node in ready.nodes.items()
+        if any(map(_of_it, node.checks))
+    }
+    return failed if len(failed) <= max(1, len(ready.nodes) // 2) else {}
+
+
+def _of_it(check: Check) -> bool:
+    return not check.ok and (check.name == ANSWER or check.name in CHECKS and CHECKS[check.name].of_machine)
 
 
 def resize(fleet: StackFleet, nodes: int, say: Say = quiet) -> Inventory:
@@ -24,7 +41,7 @@ def resize(fleet: StackFleet, nodes: int, say: Say = quiet) -> Inventory:
     BadInput, and nothing done, where a run is on the fleet or it isn't up. Where AWS has no room for more, the file
     says what it said before, and the nodes that were there stay.
     """
-    refuse_busy(fleet)
+    _refuse_busy(fleet)
     before = fleet.config.nodes
     write_nodes(fleet.root, fleet.name, nodes)
     wanted = StackFleet(fleet.root, fleet.name, fleet.key)
@@ -38,10 +55,8 @@ def resize(fleet: StackFleet, nodes: int, say: Say = quiet) -> Inventory:
         raise
 
 
-def refuse_busy(fleet: StackFleet) -> None:
+def _refuse_busy(fleet: StackFleet) -> None:
     """A node that does not answer may be the bad one, and hinders nothing."""
     with Machines(fleet.inventory()) as machines:
         busy, _ = active_runs(machines)
-    if busy:
-        do = f"Stop it first: fleet stop {busy[0]} -s {fleet.name}"
-        raise BadInput(f"{fleet.name} is busy with {', '.join(busy)}", do=do)
+    refuse_busy(fleet.name, busy)

@@ -65,7 +65,7 @@ class Screen:
         if event.state == "started":
             self._began[event.stage] = event.at
             self._now = event.stage
-            if event.stage == "up":
+            if event.stage == "up" and self._billed_from is None:
                 self._billed_from = event.at
             self._moving(f"● {event.stage}")
             return

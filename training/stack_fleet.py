@@ -176,9 +176,9 @@ class StackFleet:
     def shrink(self, say: Say = quiet) -> None:
         self.stack.shrink(_Counter(say).on_change)
 
-    def replace(self, rank: int, say: Say = quiet) -> Inventory:
-        """Another machine for a rank, whatever it does (`training/replacing.py` looks first)."""
-        return self._inventory(self.stack.replace(rank, _Counter(say).on_change), say)
+    def replace(self, ranks: Collection[int], say: Say = quiet) -> Inventory:
+        """Other machines for these ranks, whatever they do (`training/replacing.py` looks first)."""
+        return self._inventory(self.stack.replace(ranks, _Counter(say).on_change), say)
 
     def inventory(self) -> Inventory:
         if not self.is_up():

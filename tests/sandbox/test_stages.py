@@ -367,7 +367,7 @@ def test_preflight_finds_the_meeting_place_and_refuses_a_busy_fleet(
     names = {check.name for check in found.nodes[1].checks}
     assert {"clock", "disk", "gpus", "swift", "versions", "rendezvous", "ports"} <= names
     run = launch(machines, plan("forever"), found, new_run_id())
-    with pytest.raises(BadInput, match=f"{run.id} is running there. fleet attach {run.id}"):
+    with pytest.raises(BadInput, match=f"is busy with {run.id}. Wait .fleet attach {run.id}"):
         preflight(machines, plan())
     stop(machines, run, 0)
     assert preflight(machines, plan(), skip=NO_TORCH).ok

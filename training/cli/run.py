@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 @click.option("--keep", is_flag=True, help="Leave the fleet up afterwards; its lease still ends it.")
 @click.option("--resume", metavar="RUN", default="", help="Go on from the newest checkpoint that RUN left here.")
 @options.skip
+@click.option("--replace-bad", is_flag=True, help="Give nodes whose machine fails preflight another one, once.")
 @options.yes
 @options.json
 def run(
@@ -37,6 +38,7 @@ def run(
     keep: bool,
     resume: str,
     skip: tuple[str, ...],
+    replace_bad: bool,
     yes: bool,
     as_json: bool,
 ) -> None:
@@ -54,6 +56,8 @@ def run(
     root = options.project_root()
     skip = skipped(skip)
     fleet = options.fleet_from(stack, hosts, local, key, job)
+    if replace_bad and fleet.source != "stack":
+        raise BadInput("--replace-bad is for a stack's machines", do="Own ones can't be replaced: leave it away.")
     plan = made_plan(job, fleet, resume=resume)
     was_up = fleet.is_up()
     if plan.stays and not (was_up or keep) and fleet.source == "stack":
@@ -65,7 +69,9 @@ def run(
     if fleet.source == "stack" and not was_up and not yes:
         click.confirm("Create it and run?", abort=True, err=as_json)
     record = Record(root / ".fleet")
-    request = Request(new_run_id(), str(job.resolve()), fleet.source, fleet.name, was_up, keep, skip, resume)
+    request = Request(
+        new_run_id(), str(job.resolve()), fleet.source, fleet.name, was_up, keep, skip, resume, replace_bad
+    )
     record.begin(request, now())
     if not as_json:
         click.echo(f"{request.run_id}")

@@ -21,7 +21,7 @@ def test_a_check_that_failed_is_shown_with_what_to_do(asked: CliRunner) -> None:
     done = asked.invoke(cli, ["preflight", "--local"])
     assert done.exit_code == 2
     assert "swift          BAD  rank 0, local: no environment. Needed: ~/swift-env/bin/swift." in done.output
-    assert "Set the node up: fleet bootstrap." in done.output and "clock          ok" in done.output
+    assert "fleet run and fleet launch set it up" in done.output and "clock          ok" in done.output
 
 
 def test_what_is_skipped_is_not_looked_at_and_said(asked: CliRunner) -> None:
