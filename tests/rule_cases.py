@@ -138,6 +138,18 @@ BROKEN: dict[str, tuple[str, dict[str, Any], dict[str, Any], World | None]] = {
     "sequence-parallel-rlhf": (
         "swift rlhf", {"rlhf_type": "kto", "sequence_parallel_size": 2}, {"rlhf_type": "dpo"}, None,
     ),
+    "ppo-lora-needs-deepspeed": (
+        "swift rlhf",
+        {"rlhf_type": "ppo", "reward_model": ["a/rm"], "tuner_type": "lora"},
+        {"deepspeed": "zero2"},
+        EIGHT,
+    ),
+    "ppo-goes-by-epochs": (
+        "swift rlhf",
+        {"rlhf_type": "ppo", "reward_model": ["a/rm"], "tuner_type": "full", "max_steps": 9},
+        {"max_steps": GONE},
+        None,
+    ),
     "ppo-needs-a-reward-model": ("swift rlhf", {"rlhf_type": "ppo"}, {"reward_model": ["a/rm"]}, None),
     "grpo-needs-a-reward": ("swift rlhf", {"rlhf_type": "grpo"}, {"reward_funcs": ["accuracy"]}, None),
     "grpo-groups": ("swift rlhf", {**GRPO, "num_generations": 1}, {"num_generations": 8}, None),

@@ -6,6 +6,7 @@ What makes the recipe stays: its command, task, loss, tuner, reward and the like
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -53,6 +54,8 @@ def small(recipe: Recipe, tiny: Path, folder: Path, more: Mapping[str, Any]) -> 
     args = {name: value for name, value in args.items() if not name.startswith("vllm_")}
     for name in {"model", "teacher_model", "reward_model"} & set(args):
         args |= {name: str(tiny / "model"), f"{name}_type": "qwen2"}
+    if "reward_model" in args:
+        args["reward_model"] = str(rewarding(tiny / "model", folder / "reward"))
     args |= MODEL if "model" in args else {}
     args |= STEPS if recipe.job.command in TRAINING else {}
     args |= {name: value for name, value in SHORT.items() if name in args}
@@ -63,6 +66,15 @@ def small(recipe: Recipe, tiny: Path, folder: Path, more: Mapping[str, Any]) -> 
     env.pop("PYTORCH_CUDA_ALLOC_CONF", None)
     job = {"trainer": recipe.job.trainer, "command": recipe.job.command, "args": args | dict(more), "env": env}
     return job | ({"plugins": list(recipe.job.plugins)} if recipe.job.plugins else {})
+
+
+def rewarding(model: Path, to: Path) -> Path:
+    """The model with one new score in place of its words."""
+    shutil.copytree(model, to, dirs_exist_ok=True)
+    config = json.loads((to / "config.json").read_text())
+    config |= {"architectures": ["Qwen2ForSequenceClassification"], "num_labels": 1}
+    (to / "config.json").write_text(json.dumps(config))
+    return to
 
 
 def jsonl(file: Path) -> list[Row]:

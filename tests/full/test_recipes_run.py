@@ -9,7 +9,6 @@ import shutil
 import signal
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +29,8 @@ SERVED = [one for one in RUNS if one.job.command in ("deploy", "app", "web-ui")]
 RANKS = {"sft-fsdp2": 2, "rm": 2}
 #: recipe -> what is to be said of it beside: ms-swift's own engine for vLLM, mostly.
 MORE: dict[str, dict[str, Any]] = {
+    # With an adapter it needs DeepSpeed, and it goes by epochs (rules ppo-lora-needs-deepspeed, ppo-goes-by-epochs).
+    "ppo": {"tuner_type": "full", "per_device_train_batch_size": 12},
     "dapo": {"gradient_accumulation_steps": 8},
     "infer": {"infer_backend": "transformers"},
     "deploy": {"infer_backend": "transformers"},
@@ -86,11 +87,6 @@ class Bench:
         [*_, receipt] = done.ok().events
         return Left(receipt, self.project.root / "runs" / receipt["request"]["run_id"] / "output")
 
-    @cache  # noqa: B019  as long as the file's tests
-    def adapter(self) -> Path:
-        [found] = self.run(named("sft-lora")).output.glob("checkpoint-*")
-        return found
-
 
 @pytest.fixture(scope="module")
 def bench(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, tiny: Path) -> Iterator[Bench]:
@@ -105,6 +101,12 @@ def bench(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         yield Bench(project, tiny, home)
 
 
+@pytest.fixture(scope="module")
+def adapter(bench: Bench) -> Path:
+    [found] = bench.run(named("sft-lora")).output.glob("checkpoint-*")
+    return found
+
+
 @FULL
 @pytest.mark.parametrize("recipe", TRAINED, ids=lambda one: one.name)
 def test_a_recipe_trains_and_leaves_a_checkpoint(recipe: Recipe, bench: Bench) -> None:
@@ -116,11 +118,13 @@ def test_a_recipe_trains_and_leaves_a_checkpoint(recipe: Recipe, bench: Bench) -
 
     [checkpoint] = left.output.glob("checkpoint-*")
     assert checkpoint.name == "checkpoint-2"
-    weights = "adapter_model.safetensors" if recipe.job.args["tuner_type"] == "lora" else "model.safetensors"
+    tuner = (dict(recipe.job.args) | MORE.get(recipe.name, {}))["tuner_type"]
+    weights = "adapter_model.safetensors" if tuner == "lora" else "model.safetensors"
     assert (checkpoint / weights).stat().st_size > 10_000
 
-    said = [line for line in jsonl(left.output / "logging.jsonl") if "loss" in line]
-    assert [line["loss"] for line in said] == pytest.approx(losses, rel=1e-3, abs=1e-3)
+    said = [line for line in jsonl(left.output / "logging.jsonl") if {"loss", "eps"} & line.keys()]
+    loss = "loss/policy_avg" if recipe.name == "ppo" else "loss"
+    assert [line[loss] for line in said] == pytest.approx(losses, rel=1e-3, abs=1e-3)
     assert LOGGED.get(recipe.job.args.get("rlhf_type", ""), "loss") in said[-1]
     assert understood(recipe, left, bench) == {}
 
@@ -138,16 +142,14 @@ MAKES = ("rlhf_type", "task_type", "loss_type", "tuner_type", "advantage_estimat
 
 
 @FULL
-def test_a_checkpoint_answers_and_is_merged_into_its_model(bench: Bench) -> None:
-    left = bench.run(named("infer-lora"), adapters=str(bench.adapter()))
+def test_a_checkpoint_answers_and_is_merged_into_its_model(bench: Bench, adapter: Path) -> None:
+    left = bench.run(named("infer-lora"), adapters=str(adapter))
     rows = jsonl(left.output / "answers.jsonl")
     assert rows and all(row["response"] == row["messages"][-1]["content"] for row in rows)
 
-    merged = bench.run(named("merge"), adapters=str(bench.adapter())).output
+    merged = bench.run(named("merge"), adapters=str(adapter)).output
     assert not (merged / "adapter_config.json").exists()
-    assert (merged / "model.safetensors").stat().st_size > (
-        bench.adapter() / "adapter_model.safetensors"
-    ).stat().st_size
+    assert (merged / "model.safetensors").stat().st_size > (adapter / "adapter_model.safetensors").stat().st_size
 
 
 @FULL

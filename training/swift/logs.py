@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 SUCCESS = "End time of running main:"
 
 _NUMBER = r"'?(-?(?:\d+\.?\d*(?:[eE][-+]?\d+)?|nan|inf))'?"
-_STEP = re.compile(r"\{'loss': .*?'(?:global_step/max_steps|iteration)': '(\d+)/(\d+)'.*?\}")
+#: PPO's begins with `eps`, episodes a second (trl/experimental/ppo/ppo_trainer.py), and has no `loss`.
+_STEP = re.compile(r"\{'(?:loss|eps)': .*?'(?:global_step/max_steps|iteration)': '(\d+)/(\d+)'.*?\}")
 _END = re.compile(r"\{'train_runtime': .*?'(?:global_step/max_steps|iteration)': '(\d+)/(\d+)'")
 _WORLD = re.compile(r"\brank: -?\d+, local_rank: -?\d+, world_size: (\d+)")
 _RUN_DIR = re.compile(r"\boutput_dir: (\S+)")
@@ -45,7 +46,10 @@ _PEER_GONE = re.compile(
 
 @dataclass(frozen=True)
 class StepLine:
-    """One line of training. remaining_seconds and memory_gib as ms-swift printed them, else None."""
+    """One line of training. remaining_seconds and memory_gib as ms-swift printed them, else None.
+
+    loss: of PPO, which has two, the policy's.
+    """
 
     step: int
     max_steps: int
@@ -131,13 +135,14 @@ def seconds(text: str) -> int | None:
 def _step(found: re.Match[str]) -> StepLine:
     line = found[0]
     remaining = re.search(r"'remaining_time': '([^']*)'", line)
-    loss = _number(line, "loss")
+    ppo = "'loss'" not in line
+    loss = _number(line, "loss/policy_avg" if ppo else "loss")
     return StepLine(
         step=int(found[1]),
         max_steps=int(found[2]),
         loss=float("nan") if loss is None else loss,
         grad_norm=_number(line, "grad_norm"),
-        learning_rate=_number(line, "learning_rate"),
+        learning_rate=_number(line, "lr" if ppo else "learning_rate"),
         seconds_per_step=_number(line, "train_speed(s/it)"),
         remaining_seconds=seconds(remaining[1]) if remaining else None,
         memory_gib=_number(line, "memory(GiB)"),

@@ -53,6 +53,16 @@ def test_a_step_line_gives_every_number_it_has() -> None:
     assert step.grad_norm is not None and step.grad_norm != step.grad_norm
 
 
+def test_a_step_of_ppo_is_read_with_its_policys_loss() -> None:
+    (step,) = read_line(
+        "{'eps': 0, 'objective/kl': '-3.81e-06', 'objective/scores': '-0.3405', 'loss/policy_avg': '-0.01373', "
+        "'loss/value_avg': '0.05026', 'lr': '5e-06', 'episode': 2, 'global_step/max_steps': '2/23', "
+        "'elapsed_time': '10s', 'remaining_time': '1m 45s', 'train_speed(s/it)': '5.016'}"
+    )
+    assert isinstance(step, StepLine) and (step.step, step.max_steps, step.loss) == (2, 23, -0.01373)
+    assert (step.learning_rate, step.remaining_seconds) == (5e-06, 105)
+
+
 def test_megatron_reports_iterations_and_its_own_word_for_a_saved_checkpoint() -> None:
     (step,) = read_line(
         "{'loss': 2.5, 'grad_norm': 0.1, 'learning_rate': 1e-05, 'iteration': '3/9', 'remaining_time': '4s'}"
