@@ -22,6 +22,7 @@ from training.swift.arguments import VERSION
 from training.swift.check import check
 from training.swift.given import World
 from training.swift.plugins import read_plugins
+from training.swift.resume import unresumable
 
 MOST_BYTES = 2_000_000
 
@@ -52,7 +53,7 @@ def check_file(file: Path, offer: Offer | None = None) -> Checked:
     for number, step in enumerate(job.steps):
         found += [_placed(one, chain.place_of(number)) for one in _of_step(job, step, file, offer)]
     shape = chain.Shape(offer.nodes, offer.gpus_per_node, offer.shared) if offer else None
-    found += chain.check(job, shape)
+    found += [*chain.check(job, shape), *_retried(job)]
     return Checked(file, job, tuple(found), lines)
 
 
@@ -116,6 +117,16 @@ def _pinned(job: Job) -> list[Finding]:
         return []
     do = f"ms_swift: {VERSION}, or change scripts/swift-requirements.in and run scripts/lock"
     return [Finding("warning", "ms_swift", f"the nodes get ms-swift {VERSION}, not {job.ms_swift}", do)]
+
+
+def _retried(job: Job) -> list[Finding]:
+    """Of a job that is to go on by itself: what no checkpoint of it could be gone on from."""
+    if not job.retries:
+        return []
+    if job.then:
+        return [Finding("error", "retries", "a job of several steps is not tried again by itself", "Take retries out")]
+    found = unresumable(job.trainer, job.command, job.args)
+    return [Finding("error", *found)] if found else []
 
 
 def _apart(job: Job, offer: Offer | None) -> list[Finding]:

@@ -139,12 +139,15 @@ class Job(JobStep):
         stack's own the smaller counts; a fleet that is up already keeps its deadline.
     then: steps after this one on the same fleet, in their order (merge, eval, quantize, deploy), each with the keys
         of a step: name to nproc_per_node.
+    retries: how often `fleet run` goes on by itself, on the same fleet, from the newest checkpoint of a training that
+        failed. An attempt that saved nothing new is the last.
     """
 
     ms_swift: Annotated[str, Field(pattern=r"^\d+\.\d+\.\d+$")] | None = None
     secrets: tuple[str, ...] = ()
     budget: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
     then: tuple[JobStep, ...] = ()
+    retries: Annotated[int, Field(ge=0, le=20)] = 0
 
     @property
     def steps(self) -> tuple[Job, ...]:

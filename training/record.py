@@ -35,6 +35,7 @@ class Request:
     source, fleet: where it runs ("stack", "dev"); job_file: absolute, as text.
     fleet_was_up: then the run leaves it up. keep: leave it up though the run made it.
     skip: checks of preflight that are not looked at. resume: the run whose newest checkpoint it goes on from.
+    attempt: how many runs of the same command came before it.
     """
 
     run_id: str
@@ -46,6 +47,7 @@ class Request:
     skip: tuple[str, ...] = ()
     resume: str = ""
     replace_bad: bool = False
+    attempt: int = 0
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "skip", tuple(self.skip))  # a list, where it comes from JSON

@@ -1,4 +1,4 @@
-"""A run that goes on from another's checkpoint, with real ms-swift: the next step follows the last."""
+"""A run that fails goes on from its own checkpoint by itself, with real ms-swift: its steps follow the saved one."""
 
 from __future__ import annotations
 
@@ -6,25 +6,41 @@ import json
 from pathlib import Path
 
 import pytest
+import yaml
 from project import Local
 
 pytestmark = pytest.mark.full
 
+#: Fails in the middle of the first attempt, and of no later one.
+FAILS = """
+from swift.callbacks import TrainerCallback, callbacks_map
 
-def receipt(run: Path) -> dict:
-    return dict(json.loads((run / "receipt.json").read_text()))
+
+class FailsOnce(TrainerCallback):
+    def on_step_begin(self, args, state, control, **kwargs):
+        if state.global_step == 5 and not args.resume_from_checkpoint:
+            raise RuntimeError("the node had a bad moment")
 
 
-def test_a_second_run_begins_where_the_first_had_saved(local: Local, tiny: Path) -> None:
+callbacks_map["fails_once"] = FailsOnce
+"""
+
+
+def test_a_run_that_failed_goes_on_from_what_it_had_saved(local: Local, tiny: Path) -> None:
     local.done.ok()
-    runs = local.project.root / "runs"
-    (first,) = runs.iterdir()
-    done_steps = receipt(first)["outcome"]["max_steps"]
-    job = local.project.job(tiny, dataset=f"{tiny}/docstrings.jsonl#64", num_train_epochs=2)
-    said = local.project.fleet("run", job, "--local", "--yes", "--resume", first.name, "--json", within=500).ok()
-    steps = [event["step"] for event in said.events if event["event"] == "Step"]
-    assert done_steps < min(steps) and max(steps) <= 2 * done_steps
-    (second,) = [one for one in runs.iterdir() if one != first]
-    assert receipt(second)["outcome"]["state"] == "succeeded"
-    assert receipt(second)["outcome"]["step"] == 2 * done_steps
-    assert "resume_from_checkpoint" in (local.home / f"fleet/runs/{second.name}/rank-0/args.yaml").read_text()
+    project = local.project
+    job = project.job(tiny, dataset=f"{tiny}/docstrings.jsonl#64", save_steps=2, callbacks=["fails_once"])
+    (job.parent / "fails.py").write_text(FAILS)
+    job.write_text(yaml.safe_dump({**yaml.safe_load(job.read_text()), "plugins": ["fails.py"], "retries": 1}))
+    said = project.fleet("run", job, "--local", "--yes", "--json", within=580).ok()
+    (retry,) = [event for event in said.events if event["event"] == "Retry"]
+    assert "the node had a bad moment" in retry["why"] and retry["attempt"] == 1
+    number = said.events.index(retry)
+    first, second = (
+        [e["step"] for e in events if e["event"] == "Step"] for events in (said.events[:number], said.events[number:])
+    )
+    assert max(first) == 4 and (min(second), max(second)) == (6, 8)
+    receipt = said.events[-1]
+    assert (receipt["outcome"]["state"], receipt["outcome"]["step"]) == ("succeeded", 8)
+    saved = json.loads((project.root / "runs" / retry["resume"] / "receipt.json").read_text())
+    assert saved["outcome"]["state"] == "failed"

@@ -212,6 +212,33 @@ def _on_nodes(fleet: Fleet, run_id: str) -> Any:
 
 
 def _carry_out(root: Path, request: Request, record: Record, plan: Plan | None, fleet: Fleet, as_json: bool) -> None:
+    """One run, and those that go on from it where it fails and the job has retries."""
+    from infra.errors import TrainingFailed
+    from training.cli.stages import made_plan
+    from training.lifecycle import run_folder
+    from training.retrying import next_attempt
+    from training.run import now
+
+    while True:
+        try:
+            return _once(root, request, record, plan, fleet, as_json)
+        except TrainingFailed as error:
+            again = next_attempt(request, plan, run_folder(root, request.run_id))
+            if again is None or not fleet.is_whole():
+                raise
+            said = f"{request.run_id} failed: {error.what.splitlines()[0]}"
+        request = again
+        makes_it = not request.fleet_was_up
+        plan = made_plan(Path(request.job_file), fleet, makes_it=makes_it, resume=request.resume)
+        record.begin(request, now())
+        if as_json:
+            told = {"run": request.run_id, "resume": request.resume, "attempt": request.attempt, "why": said}
+            options.put_json({"event": "Retry", **told})
+        else:
+            click.echo(f"{said}\n{request.run_id} goes on from it: retry {request.attempt} of {plan.job.retries}")
+
+
+def _once(root: Path, request: Request, record: Record, plan: Plan | None, fleet: Fleet, as_json: bool) -> None:
     from training.lifecycle import carry_out, run_folder
     from training.receipt import lines
     from training.screen import Screen

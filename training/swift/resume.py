@@ -11,6 +11,8 @@ import re
 from collections.abc import Collection, Mapping
 from typing import Any
 
+from training.swift.setting import truth
+
 #: Of Megatron's shards; Megatron-FSDP writes the same.
 _SHARD = re.compile(r"iter_(\d{7})/.*\.distcp")
 _STATES = re.compile(r"optimizer\.pt|global_step\d+/.+|optimizer_\d+/.+")
@@ -36,6 +38,19 @@ def lacks(trainer: str, files: Collection[str], written: Mapping[str, Any]) -> s
     if "trainer_state.json" in files and any(_STATES.fullmatch(file) for file in files):
         return ""
     return "weights alone, without the optimizer (save_only_model)"
+
+
+def unresumable(trainer: str, command: str, args: Mapping[str, Any]) -> tuple[str, str, str] | None:
+    """Why no checkpoint of a job could be gone on from, before there is one: where, what, and what to write instead."""
+    if trainer == "torchrun" or command not in ("sft", "pt", "rlhf"):
+        return "retries", f"{trainer} {command} leaves no checkpoint that it could go on from", "Take retries out"
+    without = "no_save_optim" if trainer == "megatron" else "save_only_model"
+    if truth(args, without):
+        what = "its checkpoints are without the optimizer: no retry could go on from one"
+        return f"args.{without}", what, f"{without}: false, or take retries out"
+    if args.get("save_strategy") == "no":
+        return "args.save_strategy", "nothing is saved that a retry could go on from", "save_strategy: steps"
+    return None
 
 
 def resuming(trainer: str, args: Mapping[str, Any], checkpoint: str) -> dict[str, Any]:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from infra.errors import BadInput
+from training.checked import check_file
 from training.job import Job
 from training.launch import args_yaml
 from training.plan import Offer, Plan
+from training.record import Request
 from training.resume import newest, resumed
+from training.retrying import next_attempt
 from training.ship import items
 
 ADAPTER = ["adapter_config.json", "adapter_model.safetensors", "args.json"]
@@ -88,3 +92,44 @@ def test_a_run_that_left_nothing_and_a_job_that_trains_nothing_are_refused(tmp_p
         resumed(plan("swift"), "run-7f3a", tmp_path)
     with pytest.raises(BadInput, match="megatron export can't be resumed"):
         resumed(plan("megatron", "export"), "run-7f3a", tmp_path)
+
+
+SFT = {"model": "Qwen/Qwen3-8B", "dataset": "swift/self-cognition#500", "max_length": 2048}
+MCORE = {**SFT, "num_train_epochs": 1}
+MERGE = {"command": "merge-lora", "args": {"adapters": "{train.best_checkpoint}"}}
+
+
+@pytest.mark.parametrize(
+    ("job", "where"),
+    [
+        ({"command": "sft", "args": SFT}, None),
+        ({"trainer": "megatron", "command": "sft", "args": MCORE}, None),
+        ({"trainer": "megatron", "command": "sft", "args": {**MCORE, "no_save_optim": True}}, "args.no_save_optim"),
+        ({"command": "sft", "args": {**SFT, "save_only_model": True}}, "args.save_only_model"),
+        ({"command": "sft", "args": {**SFT, "save_strategy": "no"}}, "args.save_strategy"),
+        ({"command": "deploy", "args": {"model": "Qwen/Qwen3-8B"}}, "retries"),
+        ({"command": "sft", "args": SFT, "then": [MERGE]}, "retries"),
+    ],
+)
+def test_retries_of_what_saves_nothing_to_go_on_from_are_refused(
+    tmp_path: Path, job: dict[str, object], where: str | None
+) -> None:
+    file = tmp_path / "job.yaml"
+    for retries, expected in ((3, [where] if where else []), (0, [])):
+        file.write_text(json.dumps({**job, "retries": retries}))
+        assert [one.where for one in check_file(file).findings if one.severity == "error"] == expected
+
+
+def test_a_run_is_tried_again_while_it_saves_something_and_retries_are_left(tmp_path: Path) -> None:
+    job = Job(command="sft", retries=2)
+    made = replace(plan("swift"), job=job)
+    first = Request("run-1", "/job.yaml", "stack", "dev", skip=("clock",))
+    assert next_attempt(first, made, tmp_path) is None
+    left(tmp_path, 20, [*ADAPTER, *STATES])
+    second = next_attempt(first, made, tmp_path)
+    assert second and second.run_id != "run-1"
+    assert replace(second, run_id="run-1") == replace(first, resume="run-1", attempt=1)
+    third = next_attempt(second, made, tmp_path)
+    assert third and third.attempt == 2
+    assert next_attempt(third, made, tmp_path) is None
+    assert next_attempt(first, plan("swift"), tmp_path) is None and next_attempt(first, None, tmp_path) is None
