@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from infra import prices
+from infra import goods
+from infra.catalog import catalog
 from infra.cost import HOURS_A_MONTH
-from infra.prices import Good
+from infra.goods import Good
 from infra.tags import KEPT_TAG, STACK_TAG
 
 GIB = 1 << 30
@@ -45,7 +46,7 @@ def instances(rows: Iterable[Row], region: str) -> Iterator[Found]:
         state, kind = one["State"]["Name"], one["InstanceType"]
         if state not in ("pending", "running"):
             continue
-        lines, spot, unknown, how = [(prices.instance(region, kind), 1.0)], None, "", "On-Demand"
+        lines, spot, unknown, how = [(goods.instance(region, kind), 1.0)], None, "", "On-Demand"
         if one.get("InstanceLifecycle") == "spot":
             lines, spot, how = [], (region, kind, one["Placement"]["AvailabilityZone"]), "spot"
         elif one.get("InstanceLifecycle") == "capacity-block":
@@ -55,7 +56,7 @@ def instances(rows: Iterable[Row], region: str) -> Iterator[Found]:
         elif one["Placement"].get("Tenancy", "default") != "default":
             lines, unknown = [], f"the price of {one['Placement']['Tenancy']} tenancy is not asked"
         # Elastic ones are rows of their own, so counted there.
-        lines += [(prices.address(region), float(_lent(one)))] if _lent(one) else []
+        lines += [(goods.address(region), float(_lent(one)))] if _lent(one) else []
         detail = f"{kind} {state}, {how}{', public IPv4' if _lent(one) else ''}"
         yield _found(region, "instance", one["InstanceId"], detail, one, "LaunchTime", lines, spot, unknown)
 
@@ -71,7 +72,7 @@ def volumes(rows: Iterable[Row], region: str) -> Iterator[Found]:
         kind, state = one["VolumeType"], one["State"]
         fast = kind in ("io1", "io2") or (kind == "gp3" and (one.get("Iops") or 0) > 3000)
         fast = fast or (one.get("Throughput") or 0) > 125
-        lines = [(prices.volume(region, kind), one["Size"] / HOURS_A_MONTH)]
+        lines = [(goods.volume(region, kind), one["Size"] / HOURS_A_MONTH)]
         unknown = "its provisioned speed bills beside its size, and that price is not asked" if fast else ""
         detail = f"{one['Size']} GiB {kind}, {'attached' if state == 'in-use' else 'attached to nothing'}"
         yield _found(region, "volume", one["VolumeId"], detail, one, "CreateTime", lines, None, unknown)
@@ -82,19 +83,19 @@ def addresses(rows: Iterable[Row], region: str) -> Iterator[Found]:
         used = one.get("InstanceId") or one.get("NetworkInterfaceId")
         detail = f"{one['PublicIp']}, {f'of {used}' if used else 'idle'}"
         identity = one.get("AllocationId") or one["PublicIp"]
-        yield _found(region, "elastic address", identity, detail, one, "", [(prices.address(region), 1.0)])
+        yield _found(region, "elastic address", identity, detail, one, "", [(goods.address(region), 1.0)])
 
 
 def nat_gateways(rows: Iterable[Row], region: str) -> Iterator[Found]:
     for one in rows:
         if one["State"] in ("pending", "available"):
-            line = (prices.nat_gateway(region), 1.0)
+            line = (goods.nat_gateway(region), 1.0)
             yield _found(region, "NAT gateway", one["NatGatewayId"], "and its GB", one, "CreateTime", [line])
 
 
 def file_systems(rows: Iterable[Row], region: str) -> Iterator[Found]:
     """EFS: what is stored. What was read and written bills once, by the GB, and no row can tell of it."""
-    stored, _, _ = prices.files(region)
+    stored, _, _ = goods.files(region)
     for one in rows:
         size, mode = one["SizeInBytes"], one.get("ThroughputMode", "bursting")
         standard = size.get("ValueInStandard", size["Value"])
@@ -110,10 +111,20 @@ def file_systems(rows: Iterable[Row], region: str) -> Iterator[Found]:
 
 
 def lustre(rows: Iterable[Row], region: str) -> Iterator[Found]:
+    """FSx: what it can hold, full or not. Of Lustre on SSD alone the price is asked."""
     for one in rows:
-        detail = f"FSx {one['FileSystemType']} {one['StorageCapacity']} GiB"
-        unknown = "the price of FSx is not asked"
-        yield _found(region, "file system", one["FileSystemId"], detail, one, "CreationTime", [], None, unknown)
+        gib, kind = one["StorageCapacity"], one["FileSystemType"]
+        stays = any(tag["Key"] == KEPT_TAG for tag in one.get("Tags") or [])
+        of = one.get("LustreConfiguration") or {}
+        deployment, throughput = of.get("DeploymentType", ""), of.get("PerUnitStorageThroughput", 0)
+        detail = (
+            f"FSx {kind} {gib} GiB{f', {deployment}' if deployment else ''}{', kept (retain: true)' if stays else ''}"
+        )
+        good = goods.lustre(region, deployment, throughput)
+        asked = one.get("StorageType", "SSD") == "SSD" and good.name in catalog().fsx_usd_per_gib_month
+        lines = [(good, gib / HOURS_A_MONTH)] if asked else []
+        unknown = "" if asked else "the price of this kind of FSx is not asked"
+        yield _found(region, "file system", one["FileSystemId"], detail, one, "CreationTime", lines, None, unknown)
 
 
 def reservations(rows: Iterable[Row], region: str) -> Iterator[Found]:
@@ -125,7 +136,7 @@ def reservations(rows: Iterable[Row], region: str) -> Iterator[Found]:
         block = one.get("ReservationType") == "capacity-block"
         foreign = one.get("InstancePlatform", "Linux/UNIX") != "Linux/UNIX"
         unknown = f"the price of {one['InstancePlatform']} is not asked" if foreign else ""
-        lines = [] if block or foreign else [(prices.instance(region, kind), float(free))]
+        lines = [] if block or foreign else [(goods.instance(region, kind), float(free))]
         what = "capacity block, paid ahead" if block else "reservation"
         detail = f"{what}: {free} of {one['TotalInstanceCount']} x {kind} unused"
         identity = one["CapacityReservationId"]

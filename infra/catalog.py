@@ -40,6 +40,8 @@ class Catalog:
     efs_usd_per_gib_month: float
     efs_read_usd_per_gib: float
     efs_write_usd_per_gib: float
+    #: By deployment and MB/s a TiB: "PERSISTENT_2 125".
+    fsx_usd_per_gib_month: dict[str, float]
 
 
 @cache

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 
 from infra.cloud import Cloud
-from infra.prices import Price, Rates, aged, rates
+from infra.errors import CloudRefused
+from infra.goods import lustre
+from infra.prices import Price, Rates, aged, ask, rates, shipped_price
 from infra.settings import StackConfig
 from infra.ways import ways
 
@@ -17,8 +19,8 @@ HOURS_A_MONTH = 730
 class HourlyCost:
     """USD an hour of the whole fleet. `unknown` says why `total` is None.
 
-    parts: instances, EBS, public IPv4, NAT gateway; by_use: what bills by the GB, so that no hour has a price and no
-    total holds it.
+    parts: instances, EBS, public IPv4, NAT gateway, FSx; by_use: what bills by the GB, so that no hour has a price and
+    no total holds it.
     source, as_of: whose price of the instances and of which day; note: why AWS itself was not asked, where it wasn't.
     """
 
@@ -57,6 +59,8 @@ def hourly_cost(config: StackConfig, known: Rates) -> HourlyCost:
         priced["public IPv4"] = (known.address, addresses)
     if way.gateway:
         priced["NAT gateway"] = (known.gateway, 1)
+    if config.makes_lustre:
+        priced["FSx"] = (known.lustre, config.fsx_gib / HOURS_A_MONTH)
     by_use = (
         *((_files(config, known),) if config.shared_files else ()),
         *(("what goes through the NAT gateway by the GB",) if way.gateway else ()),
@@ -69,7 +73,17 @@ def hourly_cost(config: StackConfig, known: Rates) -> HourlyCost:
 
 def priced(config: StackConfig, cloud: Cloud) -> HourlyCost:
     """The same at AWS's prices of now, or those that ship where it can't be asked."""
-    return hourly_cost(config, rates(cloud, config.instance_type, config.capacity, config.zone))
+    known = rates(cloud, config.instance_type, config.capacity, config.zone)
+    return hourly_cost(config, replace(known, lustre=_lustre(config, cloud)) if config.makes_lustre else known)
+
+
+def _lustre(config: StackConfig, cloud: Cloud) -> Price:
+    throughput = config.fsx_throughput if config.fsx_deployment == "PERSISTENT_2" else 0
+    good = lustre(cloud.region, config.fsx_deployment, throughput)
+    try:
+        return ask(cloud, [good])[good]
+    except CloudRefused:
+        return shipped_price(good)
 
 
 def over_cap(config: StackConfig, cost: HourlyCost) -> str | None:
@@ -88,6 +102,10 @@ def _day(known: Rates) -> date | None:
 
 
 def _files(config: StackConfig, known: Rates) -> str:
+    if config.storage == "fsx":
+        if config.file_system_id:
+            return f"FSx {config.file_system_id}, with the fleet or without"
+        return "FSx after the fleet too" if config.retain else "FSx while it is made and ended, minutes"
     after = " (stored, after the fleet too)" if config.retain or config.file_system_id else ""
     amounts = ((known.files_stored, "GB-month"), (known.files_read, "GB read"), (known.files_written, "GB written"))
     if any(price.usd is None for price, _ in amounts):

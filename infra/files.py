@@ -5,7 +5,7 @@ Asked of AWS; nothing is changed. What can't be mounted is refused in one line b
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,21 +42,16 @@ def read_files(cloud: Cloud, config: StackConfig, stack: str, zone: str, vpc_id:
 
     Raises BadInput where it can't be taken up, CloudRefused where AWS can't be asked.
     """
+    if config.storage != "efs":
+        return None
     if config.file_system_id:
         found, own = _by_id(cloud, config.file_system_id), False
-        _is_free(found, stack)
+        is_free(found, stack)
     elif config.retain:
-        kept = kept_by(cloud, stack)
-        if len(kept) > 1:
-            ids = ", ".join(one["FileSystemId"] for one in kept)
-            raise BadInput(
-                f"{ids} are kept for stack {stack}",
-                where=f"{PREFIX}retain",
-                do=f"Name one by {PREFIX}fileSystemId, or delete the others.",
-            )
-        if not kept:
+        mine = kept_by(cloud, stack)
+        if not mine:
             return None
-        found, own = kept[0], True
+        found, own = only_one(mine, stack), True
     else:
         return None
     identity = str(found["FileSystemId"])
@@ -77,15 +72,15 @@ def kept_by(cloud: Cloud, stack: str) -> list[Mapping[str, Any]]:
     return [
         one
         for one in found
-        if _tags(one).get(STACK_TAG) == stack and kept(one) and not one["LifeCycleState"].startswith("delet")
+        if tags_of(one).get(STACK_TAG) == stack and kept(one) and not one["LifeCycleState"].startswith("delet")
     ]
 
 
 def kept(file_system: Mapping[str, Any]) -> bool:
-    return KEPT_TAG in _tags(file_system)
+    return KEPT_TAG in tags_of(file_system)
 
 
-def _tags(one: Mapping[str, Any]) -> dict[str, str]:
+def tags_of(one: Mapping[str, Any]) -> dict[str, str]:
     return {tag["Key"]: tag["Value"] for tag in one.get("Tags") or []}
 
 
@@ -94,9 +89,21 @@ def _by_id(cloud: Cloud, identity: str) -> Mapping[str, Any]:
         return dict(cloud.client("efs").describe_file_systems(FileSystemId=identity)["FileSystems"][0])
 
 
-def _is_free(found: Mapping[str, Any], stack: str) -> None:
+def only_one(mine: Sequence[Mapping[str, Any]], stack: str) -> Mapping[str, Any]:
+    """Of those that are kept for the stack. Raises BadInput where they are several."""
+    if len(mine) > 1:
+        ids = ", ".join(one["FileSystemId"] for one in mine)
+        raise BadInput(
+            f"{ids} are kept for stack {stack}",
+            where=f"{PREFIX}retain",
+            do=f"Name one by {PREFIX}fileSystemId, or delete the others.",
+        )
+    return mine[0]
+
+
+def is_free(found: Mapping[str, Any], stack: str) -> None:
     """Raises BadInput where the file system will end with a stack."""
-    owner = _tags(found).get(STACK_TAG)
+    owner = tags_of(found).get(STACK_TAG)
     if owner and not kept(found):
         whose = "this stack" if owner == stack else f"stack {owner}"
         raise BadInput(

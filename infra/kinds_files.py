@@ -105,8 +105,41 @@ def _end_file_systems(cloud: Cloud, things: list[Thing]) -> None:
         patient(efs.delete_file_system, FileSystemId=thing.id)
 
 
+def _lustre(cloud: Cloud, stack: str | None) -> Iterator[Thing]:
+    for one in pages(cloud, "fsx", "describe_file_systems", "FileSystems"):
+        whose = stack_of(one.get("Tags"))
+        if whose and stack in (None, whose):
+            detail = f"{one['Lifecycle']} {one['StorageCapacity']} GiB"
+            yield Thing("Lustre file system", one["FileSystemId"], detail, whose, kept=kept(one))
+
+
+def _end_lustre(cloud: Cloud, things: list[Thing]) -> None:
+    """Waits until they are gone, some minutes: their interfaces hold the subnet and the nodes' security group."""
+    fsx = cloud.client("fsx")
+
+    def must_be_gone(identity: str) -> None:
+        try:
+            fsx.describe_file_systems(FileSystemIds=[identity])
+        except fsx.exceptions.FileSystemNotFound:
+            return
+        raise CloudRefused(f"file system {identity} is still there", do="Run `fleet down` again.")
+
+    patient = tenacity.Retrying(
+        retry=tenacity.retry_if_exception_type(CloudRefused),
+        wait=tenacity.wait_fixed(5),
+        stop=tenacity.stop_after_delay(1800),
+        reraise=True,
+    )
+    for thing in things:
+        if not thing.detail.startswith("DELETING"):
+            fsx.delete_file_system(FileSystemId=thing.id)
+    for thing in things:
+        patient(must_be_gone, thing.id)
+
+
 FILES = (
     Kind("efs DescribeMountTargets {tag}", _mount_targets, _end_mount_targets),
     Kind("efs DescribeAccessPoints {tag}", _access_points, _end_access_points),
     Kind("efs DescribeFileSystems {tag}", _file_systems, _end_file_systems),
+    Kind("fsx DescribeFileSystems {tag}", _lustre, _end_lustre),
 )

@@ -14,7 +14,8 @@ from infra import prices
 from infra.billed import KINDS, Found, Kind
 from infra.cloud import Cloud, translated
 from infra.errors import BadInput, CloudRefused, NotAdmitted
-from infra.prices import Good, Price
+from infra.goods import Good
+from infra.prices import Price
 from infra.written import nearest
 
 

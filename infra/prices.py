@@ -17,6 +17,7 @@ from typing import Any, Literal
 from infra.catalog import catalog
 from infra.cloud import Cloud, translated
 from infra.errors import CloudRefused
+from infra.goods import Good, address, files, instance, nat_gateway, volume
 
 Purchase = Literal["on-demand", "spot", "reservation", "capacity-block"]
 
@@ -24,6 +25,7 @@ Purchase = Literal["on-demand", "spot", "reservation", "capacity-block"]
 PRICE_LIST_REGION = "us-east-1"
 #: A spot price moves; the dearest of this long is what a budget is reckoned with.
 SPOT_HISTORY = timedelta(hours=24)
+FSX_SOURCE = "AWS's page of prices, us-east-1, as shipped"
 SPOT_UNKNOWN = "spot price unknown offline: at most the on-demand price"
 
 
@@ -38,26 +40,9 @@ class Price:
 
 
 @dataclass(frozen=True)
-class Good:
-    """One line of AWS's price list.
-
-    filters: GetProducts' own, region apart; usage: the usage type without the region's prefix (`USE1-`), since many
-    lines pass the same filters, and among them are reservations at $0; unit: as the list has it.
-    """
-
-    name: str
-    region: str
-    service: str
-    filters: tuple[tuple[str, str], ...]
-    usage: str
-    unit: str
-    access: str = ""
-
-
-@dataclass(frozen=True)
 class Rates:
     """What one fleet is reckoned with: an instance, a public address and a NAT gateway an hour, gp3 a GiB-month, EFS a
-    GB.
+    GB; FSx a GiB-month, where the fleet has it.
 
     note: why AWS's own list was not what was read, where it wasn't.
     """
@@ -70,50 +55,7 @@ class Rates:
     files_read: Price
     files_written: Price
     note: str = ""
-
-
-def instance(region: str, instance_type: str) -> Good:
-    """An hour of Linux, On-Demand, shared tenancy, nothing installed; a reservation's unused slot costs the same."""
-    filters = (
-        ("instanceType", instance_type),
-        ("operatingSystem", "Linux"),
-        ("tenancy", "Shared"),
-        ("preInstalledSw", "NA"),
-        ("capacitystatus", "Used"),
-        ("marketoption", "OnDemand"),
-    )
-    return Good(instance_type, region, "AmazonEC2", filters, f"BoxUsage:{instance_type}", "Hrs")
-
-
-def volume(region: str, kind: str = "gp3") -> Good:
-    """A GiB-month of EBS, its size alone: more than gp3's 3,000 IOPS and 125 MiB/s are other lines."""
-    usage = "EBS:VolumeUsage" if kind == "standard" else f"EBS:VolumeUsage.{_VOLUME_USAGE.get(kind, kind)}"
-    return Good(f"EBS {kind}", region, "AmazonEC2", (("productFamily", "Storage"),), usage, "GB-Mo")
-
-
-#: Where the usage type says another name than the API does.
-_VOLUME_USAGE = {"io1": "piops"}
-
-
-def address(region: str) -> Good:
-    """An hour of a public IPv4 address in use; an idle one costs the same."""
-    group = (("group", "VPCPublicIPv4Address"),)
-    return Good("public IPv4 address", region, "AmazonVPC", group, "PublicIPv4:InUseAddress", "Hrs")
-
-
-def nat_gateway(region: str) -> Good:
-    """An hour; what goes through it is by the GB."""
-    return Good("NAT gateway", region, "AmazonEC2", (("group", "NGW:NatGateway"),), "NatGateway-Hours", "Hrs")
-
-
-def files(region: str) -> tuple[Good, Good, Good]:
-    """EFS: a GB-month stored in Standard; a GB read and a GB written at elastic throughput."""
-    stored = Good("EFS stored", region, "AmazonEFS", (), "TimedStorage-ByteHrs", "GB-Mo")
-    read, written = (
-        Good(f"EFS {name}", region, "AmazonEFS", (), "ETDataAccess-Bytes", "GB", access)
-        for name, access in (("read", "Read"), ("written", "Write"))
-    )
-    return stored, read, written
+    lustre: Price = Price(None, unknown="the price of FSx was not asked")
 
 
 def rates(cloud: Cloud, instance_type: str, purchase: Purchase = "on-demand", zone: str | None = None) -> Rates:
@@ -186,6 +128,9 @@ def shipped_price(good: Good) -> Price:
         return table[good]
     if good == instance(region, good.name):
         return rates.instance
+    known = catalog()
+    if good.service == "AmazonFSx" and region == known.price_region and good.name in known.fsx_usd_per_gib_month:
+        return Price(known.fsx_usd_per_gib_month[good.name], FSX_SOURCE, known.price_date)
     return Price(None, unknown=f"no price of {good.name} is shipped")
 
 
@@ -195,13 +140,15 @@ PAID_AHEAD = Price(0.0, "paid when the capacity block was bought")
 
 def price_of(good: Good, products: Iterable[Mapping[str, Any]]) -> Price:
     """Its price among products as GetProducts gives them; unknown where none fits, or more than one price does."""
-    fits = re.compile(rf"(?:\w+-)?{re.escape(good.usage)}")
+    fits = re.compile(rf"(?:\w+-)?{re.escape(good.usage)}" if good.usage else ".*")
     found: dict[float, date] = {}
     for one in products:
         attributes = one["product"]["attributes"]
         if not fits.fullmatch(attributes.get("usagetype", "")):
             continue
         if good.access and attributes.get("accessType") != good.access:
+            continue
+        if good.throughput and re.sub(r"\D", "", attributes.get("throughputCapacity", "")) != str(good.throughput):
             continue
         for term in one["terms"].get("OnDemand", {}).values():
             for dimension in term["priceDimensions"].values():
@@ -253,7 +200,10 @@ def ask(cloud: Cloud, goods: Iterable[Good]) -> dict[Good, Price]:
         with translated(), ThreadPoolExecutor(8) as pool:
             answers = pool.map(lambda one: _products(client, one), missing)
             _known.update({(place, one): answer for one, answer in zip(missing, answers, strict=True)})
-    return {good: price_of(good, _known[place, (good.service, good.region, good.filters)]) for good in goods}
+    found = {good: price_of(good, _known[place, (good.service, good.region, good.filters)]) for good in goods}
+    # How the list words Lustre's throughput was not seen: where it can't be read, the table.
+    unread = [good for good, price in found.items() if price.usd is None and good.service == "AmazonFSx"]
+    return found | {good: listed for good in unread if (listed := shipped_price(good)).usd is not None}
 
 
 def spot(cloud: Cloud, instance_type: str, zone: str | None = None) -> Price:

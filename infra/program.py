@@ -20,6 +20,7 @@ from infra.cloud import Cloud, cloud_of
 from infra.cost import priced
 from infra.errors import CloudRefused, FleetError
 from infra.guardrails import GRACE, Guardrails, GuardrailsArgs
+from infra.lustre import Lustre, LustreArgs
 from infra.network import Network, NetworkArgs
 from infra.nodes import Nodes, NodesArgs, fleet_name, node_name
 from infra.place import Place
@@ -95,8 +96,24 @@ def fleet(
         ),
         opts,
     )
-    storage = None
-    if config.shared_files:
+    storage: Storage | Lustre | None = None
+    if config.shared_files and config.storage == "fsx":
+        storage = Lustre(
+            name,
+            LustreArgs(
+                subnet_id=network.subnet_id,
+                group_id=network.security_group_id,
+                gib=config.fsx_gib,
+                deployment=config.fsx_deployment,
+                throughput=config.fsx_throughput if config.fsx_deployment == "PERSISTENT_2" else None,
+                existing=site.lustre,
+                retain=config.retain,
+                tags=tags,
+                after=network.ready,
+            ),
+            opts,
+        )
+    elif config.shared_files:
         storage = Storage(
             name,
             StorageArgs(
@@ -217,12 +234,8 @@ def within_means(config: StackConfig, site: Site, cloud: Cloud) -> StackConfig:
     return within_budget(there, priced(there, cloud))
 
 
-def _user_data(config: StackConfig, storage: Storage | None) -> pulumi.Output[str]:
-    shared = (
-        pulumi.Output.concat(storage.file_system_id, ":", storage.access_point_id)
-        if storage
-        else pulumi.Output.from_input("")
-    )
+def _user_data(config: StackConfig, storage: Storage | Lustre | None) -> pulumi.Output[str]:
+    shared = storage.share if storage else pulumi.Output.from_input("")
     return shared.apply(
         lambda where: user_data(
             lifetime=config.lifetime,

@@ -29,6 +29,7 @@ from infra.candidates import Candidates, InstanceTypeName
 from infra.catalog import catalog
 from infra.durations import Duration
 from infra.errors import BadInput
+from infra.lustre_sizes import Deployment, SizeGib, Throughput, check_lustre
 from infra.written import nearest, read_yaml, validate
 
 PROJECT = "swift-fleet"
@@ -67,8 +68,12 @@ class StackConfig(BaseModel):
     root_volume_gib: encrypted gp3.
     instance_role: a role by which the file system knows the nodes, with no rights but those of `s3` and `access`.
         Without, their network does.
-    shared_files: an EFS file system that every node mounts at `shared_path`.
-    file_system_id: an existing EFS file system to mount, in place of one of the stack's own.
+    shared_files: a file system that every node mounts at `shared_path`.
+    storage: what that is. efs grows with what is in it; fsx, FSx for Lustre, has a size and its bandwidth.
+    fsx_gib: of FSx for Lustre.
+    fsx_deployment: SCRATCH_2, 200 MB/s a TiB, lost with a disk of AWS's; or PERSISTENT_2, held twice.
+    fsx_throughput: of PERSISTENT_2, MB/s a TiB.
+    file_system_id: an existing file system of that kind to mount, in place of one of the stack's own.
     s3: buckets and prefixes below which the nodes may list and read, or list and write, by their role.
     retain: keeps the stack's file system when the fleet ends; the stack's next `up` takes it up again.
     """
@@ -101,6 +106,10 @@ class StackConfig(BaseModel):
     root_volume_gib: Annotated[int, Field(ge=30, le=16384)] = 200
     instance_role: bool = True
     shared_files: bool = True
+    storage: Literal["efs", "fsx"] = "efs"
+    fsx_gib: SizeGib = 1200
+    fsx_deployment: Deployment = "SCRATCH_2"
+    fsx_throughput: Throughput = 125
     shared_path: Annotated[str, Field(pattern=r"^~?(/[A-Za-z0-9._-]+)+$", max_length=100)] = "~/shared"
     file_system_id: Annotated[str, Field(pattern=r"^fs-[0-9a-f]{8,17}$")] | None = None
     retain: bool = False
@@ -203,11 +212,20 @@ class StackConfig(BaseModel):
 
     @model_validator(mode="after")
     def _files_are_shared(self) -> StackConfig:
-        for key in ("file_system_id", "retain"):
+        for key in ("file_system_id", "retain", *(("storage",) if self.storage == "fsx" else ())):
             if getattr(self, key) and not self.shared_files:
                 raise ValueError(f"{to_camel(key)} is about shared files: leave it out, or sharedFiles: false")
         if self.file_system_id and self.retain:
             raise ValueError("fileSystemId names a file system that stays in any case: leave out retain")
+        fields = type(self).model_fields
+        given = {key for key in fields if key.startswith("fsx_") and getattr(self, key) != fields[key].default}
+        check_lustre(given, self.storage, self.file_system_id, self.fsx_deployment)
+        if self.storage == "fsx" and self.file_system_id and not (self.subnet_id or self.vpc_id):
+            raise ValueError("FSx for Lustre lives in one VPC: with fileSystemId give subnetId or vpcId, of that VPC")
+        if self.storage == "fsx" and self.retain and not (self.subnet_id and self.security_group_id):
+            raise ValueError(
+                "FSx for Lustre lives in its subnet: retain needs subnetId and securityGroupId, which stay"
+            )
         if self.s3 and not self.instance_role:
             raise ValueError("s3 is a right of the nodes' role: leave it out, or instanceRole: false")
         return self
@@ -216,6 +234,10 @@ class StackConfig(BaseModel):
     def instance_types(self) -> tuple[str, ...]:
         """All that the fleet may be made of, the wanted one first."""
         return tuple(dict.fromkeys((self.instance_type, *self.candidates.instance_types)))
+
+    @property
+    def makes_lustre(self) -> bool:
+        return self.shared_files and self.storage == "fsx" and not self.file_system_id
 
     @property
     def wants_efa(self) -> bool:

@@ -19,6 +19,7 @@ from infra.errors import BadInput, CloudRefused
 from infra.existing import ExistingSubnet, Ground, ground, read_subnet, read_vpc
 from infra.fabric import Interface, addressed, interfaces_of
 from infra.files import ExistingFiles, read_files
+from infra.fsx import ExistingLustre, read_lustre
 from infra.nodes import fleet_name
 from infra.place import Place, places
 from infra.prices import rates
@@ -28,8 +29,8 @@ from infra.ways import ways
 
 @dataclass(frozen=True)
 class Site:
-    """now: AWS's clock. operator_cidr: "" where SSH is open to nobody. subnet, files: existing ones, None for the
-    stack's own. ground: where in an existing VPC. interfaces: of each node; none is one plain interface.
+    """now: AWS's clock. operator_cidr: "" where SSH is open to nobody. subnet, files, lustre: existing ones, None for
+    the stack's own. ground: where in an existing VPC. interfaces: of each node; none is one plain interface.
     """
 
     place: Place
@@ -39,6 +40,7 @@ class Site:
     ground: Ground | None = None
     interfaces: tuple[Interface, ...] = ()
     files: ExistingFiles | None = None
+    lustre: ExistingLustre | None = None
 
 
 def survey(cloud: Cloud, config: StackConfig, stack: str, place: Place | None = None) -> Site:
@@ -69,6 +71,7 @@ def survey(cloud: Cloud, config: StackConfig, stack: str, place: Place | None = 
     if config.vpc_id:
         vpc = read_vpc(cloud, config.vpc_id, stack)
         there = ground(vpc, config, way, fleet_name(stack), config.nodes * addressed(interfaces))
+    vpc_id = subnet.vpc_id if subnet else config.vpc_id
     return Site(
         place=place,
         operator_cidr="" if way.session else config.operator_cidr or own_address(),
@@ -76,7 +79,8 @@ def survey(cloud: Cloud, config: StackConfig, stack: str, place: Place | None = 
         subnet=subnet,
         ground=there,
         interfaces=interfaces,
-        files=read_files(cloud, config, stack, place.zone, subnet.vpc_id if subnet else config.vpc_id),
+        files=read_files(cloud, config, stack, place.zone, vpc_id),
+        lustre=read_lustre(cloud, config, stack, vpc_id),
     )
 
 

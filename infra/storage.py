@@ -36,10 +36,11 @@ class StorageArgs:
 
 
 class Storage(pulumi.ComponentResource):
-    """`file_system_id`, `access_point_id`, and `ready`: the mount target and rights, without which a mount fails."""
+    """`file_system_id`; `share`: what a node mounts, "fs-...:fsap-..."; `ready`: the mount target and rights, without
+    which a mount fails."""
 
     file_system_id: pulumi.Input[str]
-    access_point_id: pulumi.Output[str]
+    share: pulumi.Output[str]
 
     def __init__(self, name: str, args: StorageArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("swift-fleet:infra:Storage", name, {}, opts)
@@ -57,8 +58,8 @@ class Storage(pulumi.ComponentResource):
             self._policy(files, point, args.role_arn)
         if args.existing is None or args.existing.target:
             self._mount_target(args, tags, after=point)
-        self.access_point_id = point.id
-        self.register_outputs({"file_system_id": self.file_system_id, "access_point_id": point.id})
+        self.share = pulumi.Output.concat(self.file_system_id, ":", point.id)
+        self.register_outputs({"file_system_id": self.file_system_id, "share": self.share})
 
     def _file_system(self, args: StorageArgs, tags: Mapping[str, str]) -> aws.efs.FileSystem:
         return aws.efs.FileSystem(

@@ -93,7 +93,8 @@ def user_data(
     scripts: Path,
     shared_by_role: bool = True,
 ) -> str:
-    """idle_minutes: 0 for never; shared: "fs-...:fsap-..." or ""; scripts: the folder with setup.sh and swift-lock.txt.
+    """idle_minutes: 0 for never; shared: "fs-...:fsap-...", "fs-...@tcp:/..." or ""; scripts: the folder with setup.sh
+    and swift-lock.txt.
 
     shared_by_role: False where the nodes have none by which the file system would know them.
 

@@ -7,7 +7,8 @@
 #   STEP.log    what the step printed
 #   ready.json  versions, written last and only when everything is there
 #
-# Reads: FLEET_SHARED      "fs-...:fsap-...", the EFS file system and access point to mount, or nothing
+# Reads: FLEET_SHARED      "fs-...:fsap-...", the EFS file system and access point to mount; "NAME@tcp:/MOUNT", a Lustre
+#                          one; or nothing
 #        FLEET_SHARED_IAM  "iam," by default: the node's role is shown to the file system; empty where it has none
 #        FLEET_SHARED_PATH where to mount it (default ~/shared)
 #        FLEET_SCRATCH     where the image has mounted the node's local NVMe (default /opt/dlami/nvme), if it has
@@ -103,15 +104,33 @@ mount_shared() {
   [ -n "${FLEET_SHARED:-}" ] || { echo "no shared folder asked for"; return 10; }
   mkdir -p "$shared"
   mountpoint -q "$shared" && { echo "$shared is mounted"; return 10; }
-  # mount.efs is a package on Amazon Linux; elsewhere it must be in the image, for nothing is compiled here.
-  command -v mount.efs > /dev/null || sudo dnf --quiet --assumeyes install amazon-efs-utils || return
+  case $FLEET_SHARED in
+    *@tcp:*) mount_lustre ;;
+    *) try_mount efs amazon-efs-utils "tls,${FLEET_SHARED_IAM-iam,}accesspoint=${FLEET_SHARED#*:}" "${FLEET_SHARED%%:*}:/" "$shared" ;;
+  esac
+  mountpoint -q "$shared" && touch "$shared/.writable" && ls -ld "$shared/."
+}
+
+# What is mounted is a folder of ours in it, for its root is root's.
+mount_lustre() {
+  local root=$state/lustre
+  mkdir -p "$root"
+  try_mount lustre lustre-client relatime,flock "$FLEET_SHARED" "$root" || return
+  sudo mkdir -p "$root/fleet" && sudo chown "$(id -u):$(id -g)" "$root/fleet" && sudo umount "$root" || return
+  try_mount lustre lustre-client relatime,flock "$FLEET_SHARED/fleet" "$shared"
+}
+
+# try_mount TYPE PACKAGE OPTIONS FROM FOLDER
+try_mount() {
+  # A package on Amazon Linux; elsewhere it must be in the image, for nothing is compiled here.
+  command -v "mount.$1" > /dev/null || sudo dnf --quiet --assumeyes install "$2" || return
   local try
   for try in 1 2 3 4 5 6; do
-    sudo mount -t efs -o "tls,${FLEET_SHARED_IAM-iam,}accesspoint=${FLEET_SHARED#*:}" "${FLEET_SHARED%%:*}:/" "$shared" && break
-    echo "try $try: a new mount target's name takes a while to resolve"
+    sudo mount -t "$1" -o "$3" "$4" "$5" && return
+    echo "try $try: a new file system's name takes a while to resolve"
     [ "$try" -lt 6 ] && sleep 10
   done
-  mountpoint -q "$shared" && touch "$shared/.writable" && ls -ld "$shared/."
+  return 1
 }
 
 verify() {

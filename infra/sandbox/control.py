@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from infra.errors import BadInput
 from infra.sandbox.faults import Rule
-from infra.sandbox.patches import instances, quotas, storage
+from infra.sandbox.patches import instances, lustre, quotas, storage
 
 if TYPE_CHECKING:
     from infra.sandbox.cloud import Cloud
@@ -168,12 +168,19 @@ class Control:
             if instance is None:
                 raise Refused(404, "no such instance")
             try:
-                how = {name: bool(body.get(name)) for name in ("tls", "iam")}
-                share = storage.share(instance, body["fs"], body.get("accesspoint", ""), body.get("path", "/"), **how)
+                share = _share(instance, body)
                 folder = self._cloud.shared.folder(share)
             except storage.MountRefused as refusal:
                 raise Refused(409, str(refusal)) from refusal
         return {"folder": str(folder)}
+
+
+def _share(instance: Any, body: Any) -> storage.Share:
+    path = body.get("path", "/")
+    if body.get("kind") == "lustre":
+        return lustre.share(instance, body["fs"], path)
+    how = {name: bool(body.get(name)) for name in ("tls", "iam")}
+    return storage.share(instance, body["fs"], body.get("accesspoint", ""), path, **how)
 
 
 def _text(status: int, text: str) -> Answer:

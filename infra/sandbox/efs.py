@@ -1,11 +1,11 @@
-"""The files behind EFS: one folder a file system, shared by every host that mounts it."""
+"""The files behind EFS and FSx: one folder a file system, shared by every host that mounts it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
 
-from infra.sandbox.patches import storage
+from infra.sandbox.patches import lustre, storage
 
 
 class SharedFolders:
@@ -30,7 +30,7 @@ class SharedFolders:
     def drop_deleted(self) -> None:
         if not self.root.exists():
             return
-        alive = storage.file_systems()
+        alive = storage.file_systems() | lustre.file_systems()
         for folder in self.root.iterdir():
             if folder.name not in alive:
                 self._remove(folder)

@@ -161,6 +161,7 @@ class Mount:
     tls: bool
     accesspoint: str
     iam: bool
+    kind: str = "efs"
 
 
 def parse_mount(args: list[str]) -> Mount:
@@ -173,10 +174,20 @@ def parse_mount(args: list[str]) -> Mount:
             options = f"{options},{rest.pop(0)}"
         elif not word.startswith("-"):
             words.append(word)
-    if kind != "efs":
-        raise Usage("mount: a sandbox host can mount only EFS (-t efs).")
+    if kind not in ("efs", "lustre"):
+        raise Usage("mount: a sandbox host can mount only EFS (-t efs) and FSx for Lustre (-t lustre).")
+    if kind == "lustre":
+        return _lustre(words)
     if len(words) != 2:
         raise Usage("mount.efs: usage: mount -t efs -o tls,accesspoint=fsap-... fs-...:/ DIR")
     given = dict(option.partition("=")[::2] for option in options.split(",") if option)
     fs, _, path = words[0].partition(":")
     return Mount(fs.split(".")[0], path or "/", words[1], "tls" in given, given.get("accesspoint", ""), "iam" in given)
+
+
+def _lustre(words: list[str]) -> Mount:
+    """`fs-....fsx.REGION.amazonaws.com@tcp:/MOUNT/FOLDER DIR`."""
+    name, found, path = words[0].partition("@tcp:/") if len(words) == 2 else ("", "", "")
+    if not found:
+        raise Usage("mount.lustre: usage: mount -t lustre fs-...@tcp:/MOUNT DIR")
+    return Mount(name.split(".")[0], path, words[1], tls=False, accesspoint="", iam=False, kind="lustre")

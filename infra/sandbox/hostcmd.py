@@ -184,7 +184,7 @@ def mount(args: list[str]) -> int:
     target = os.path.abspath(plan.target)
     if os.path.commonpath([os.path.realpath(os.path.dirname(target)), host]) != host:
         raise Usage(f"mount: {target}: on a sandbox host a mount point must lie below its home, {os.environ['HOME']}.")
-    how = {"tls": plan.tls, "iam": plan.iam}
+    how = {"tls": plan.tls, "iam": plan.iam, "kind": plan.kind}
     answer = ask("mount", {"fs": plan.fs, "accesspoint": plan.accesspoint, "path": plan.path, **how})
     if os.path.islink(target):
         raise Usage(f"mount: {target} is already mounted.")
@@ -247,8 +247,8 @@ def _processes() -> Iterator[tuple[int, list[str]]]:
 
 def packages(args: list[str]) -> int:
     words = [a for a in args if not a.startswith("-")]
-    if words[:1] == ["install"] and words[1:] == ["amazon-efs-utils"]:
-        print("Package amazon-efs-utils is already installed (the sandbox's own mount).")
+    if words[:1] == ["install"] and words[1:] in (["amazon-efs-utils"], ["lustre-client"]):
+        print(f"Package {words[1]} is already installed (the sandbox's own mount).")
         return 0
     raise Usage(f"a sandbox host has no package manager; asked for: {' '.join(args)}")
 

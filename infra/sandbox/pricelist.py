@@ -38,7 +38,7 @@ def _fits(product: Mapping[str, Any], service: str, filters: list[tuple[str, str
 
 @cache
 def _products() -> list[dict[str, Any]]:
-    return [*_machines(), *_storage(), *_network(), *_files()]
+    return [*_machines(), *_storage(), *_network(), *_files(), *_lustre()]
 
 
 def _machines() -> Iterator[dict[str, Any]]:
@@ -97,6 +97,17 @@ def _files() -> Iterator[dict[str, Any]]:
     for access, usd in (("Read", known.efs_read_usd_per_gib), ("Write", known.efs_write_usd_per_gib)):
         moved = {"accessType": access}
         yield _product("AmazonEFS", "Provisioned Throughput", f"{PREFIX}ETDataAccess-Bytes", "GB", usd, moved)
+
+
+def _lustre() -> Iterator[dict[str, Any]]:
+    """Beside a line for each throughput one of backups, which names the same file system."""
+    for name, usd in catalog().fsx_usd_per_gib_month.items():
+        deployment, _, throughput = name.partition(" ")
+        of = {"fileSystemType": "Lustre", "storageType": "SSD", "deploymentOption": "Single-AZ"}
+        usage = f"{PREFIX}Storage_{deployment}:{throughput or 200}"
+        yield _product("AmazonFSx", "Storage", usage, "GB-Mo", usd, of | {"throughputCapacity": throughput or "200"})
+    backups = {"fileSystemType": "Lustre", "storageType": "SSD"}
+    yield _product("AmazonFSx", "Storage", f"{PREFIX}BackupUsage", "GB-Mo", 0.05, backups)
 
 
 def _product(

@@ -17,7 +17,7 @@ from infra.sandbox.provider.resources import RESOURCES
 from infra.sandbox.provider.server import serve
 from infra.sandbox.provider.values import plain, struct
 
-SERVICES = ("cloudwatch", "ec2", "efs", "iam", "scheduler", "ssm", "sts")
+SERVICES = ("cloudwatch", "ec2", "efs", "fsx", "iam", "scheduler", "ssm", "sts")
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJK2yP6oSPsKCfcJ7Cj7MPvQV4m9N4H1zqkzXH9h2ZQb test"
 IMAGE = "/aws/service/deeplearning/ami/x86_64/base-oss-nvidia-driver-gpu-amazon-linux-2023/latest/ami-id"
 

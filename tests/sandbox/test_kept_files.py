@@ -86,3 +86,22 @@ def test_its_own_stack_takes_it_back_into_its_state(project: Project, kept: str)
     project.fleet("up", "-s", "keeps", "--yes").ok()
     assert "kept" not in project.fleet("down", "-s", "keeps").ok().out
     assert project.cloud("keeps").client("efs").describe_file_systems()["FileSystems"] == []
+
+
+@pytest.mark.full
+def test_a_lustre_file_system_is_mounted_as_the_users_own_and_ends_with_the_fleet(project: Project) -> None:
+    stack(project, "fast", 3, **LATER, storage="fsx", fsxGib="2400")
+    plan = project.fleet("cost", "-s", "fast").ok().out
+    assert "FSx              $0.4603" in plan
+    project.fleet("up", "-s", "fast", "--yes").ok()
+    system = outputs(project, "fast")
+    assert on_node(project, "fast", "echo weights > checkpoint && cat checkpoint") == "weights"
+    assert project.pulumi("preview", "--expect-no-changes", "-s", "fast").ok()
+    (shown,) = [line for line in project.fleet("ps", "-s", "fast").ok().out.splitlines() if system in line]
+    assert "FSx LUSTRE 2400 GiB, SCRATCH_2" in shown and "$0.4603" in shown
+    # with the state lost it is found by its tag, and ended before the network that it is in
+    shutil.rmtree(project.state / "pulumi")
+    (project.state / "pulumi").mkdir()
+    down = project.fleet("down", "-s", "fast", "--json").ok().events[-1]
+    assert system in {thing["id"] for thing in down["swept"]}
+    assert project.left("fast") == []

@@ -136,6 +136,21 @@ def test_routes_lead_out_and_change_their_target_in_place(engine: Engine, base: 
         assert engine.read(made).id == ""
 
 
+def test_a_lustre_file_system_grows_in_place_and_is_replaced_by_a_smaller_one(engine: Engine, base: Base) -> None:
+    inside = {"securityGroupId": base.group.id, "referencedSecurityGroupId": base.group.id, "ipProtocol": "-1"}
+    rule = engine.create("SecurityGroupIngressRule", **inside)
+    asked = {"subnetIds": base.subnet.id, "securityGroupIds": [base.group.id], "deploymentType": "SCRATCH_2"}
+    made = engine.create("LustreFileSystem", storageCapacity=2400, fileSystemTypeVersion="2.15", **asked)
+    assert made.state["dnsName"] == f"{made.id}.fsx.us-east-1.amazonaws.com" and made.state["mountName"]
+    assert engine.change(made).changes == provider_pb2.DiffResponse.DIFF_NONE
+    assert list(engine.change(made, storageCapacity=4800).replaces) == []
+    assert made.state["storageCapacity"] == 4800
+    assert list(engine.change(made, storageCapacity=1200).replaces) == ["storageCapacity"]
+    for one in (made, rule):
+        engine.delete(one)
+        assert engine.read(one).id == ""
+
+
 def test_shared_storage_is_made_and_taken_apart(engine: Engine, base: Base) -> None:
     system = engine.create("FileSystem", encrypted=True)
     target = engine.create(

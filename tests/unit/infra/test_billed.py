@@ -5,10 +5,11 @@ from typing import Any
 
 import pytest
 
-from infra import billed, prices
+from infra import billed, goods
 from infra.billed import Found
+from infra.goods import Good
 from infra.ledger import bill
-from infra.prices import Good, Price, shipped_price
+from infra.prices import Price, shipped_price
 
 AT = datetime(2026, 11, 20, 5, tzinfo=UTC)
 EAST = "us-east-1"
@@ -104,6 +105,8 @@ def reservation(**more: Any) -> dict[str, Any]:
 
 
 DISK = {"VolumeId": "vol-1", "VolumeType": "gp3", "Size": 730, "Iops": 3000, "State": "in-use", "CreateTime": AT}
+LUSTRE = {"FileSystemId": "fs-2", "FileSystemType": "LUSTRE", "StorageCapacity": 1460}
+SCRATCH = {"LustreConfiguration": {"DeploymentType": "SCRATCH_2"}}
 SPEED = "its provisioned speed bills beside its size, and that price is not asked"
 
 
@@ -137,9 +140,16 @@ SPEED = "its provisioned speed bills beside its size, and that price is not aske
         ),
         (
             billed.lustre,
-            {"FileSystemId": "fs-2", "FileSystemType": "LUSTRE", "StorageCapacity": 1200},
-            (None, "the price of FSx is not asked"),
-            "FSx LUSTRE 1200 GiB",
+            LUSTRE | {"LustreConfiguration": {"DeploymentType": "PERSISTENT_2", "PerUnitStorageThroughput": 250}},
+            (2 * 0.21, ""),
+            "FSx LUSTRE 1460 GiB, PERSISTENT_2",
+        ),
+        (billed.lustre, LUSTRE | SCRATCH, (2 * 0.14, ""), "FSx LUSTRE 1460 GiB, SCRATCH_2"),
+        (
+            billed.lustre,
+            LUSTRE | SCRATCH | {"Tags": [{"Key": "swift-fleet:kept", "Value": "true"}], "StorageType": "HDD"},
+            (None, "the price of this kind of FSx is not asked"),
+            "FSx LUSTRE 1460 GiB, SCRATCH_2, kept (retain: true)",
         ),
         (billed.reservations, reservation(), (3 * 0.8048, ""), "reservation: 3 of 4 x g6.xlarge unused"),
         (
@@ -175,5 +185,5 @@ def test_every_kind_reads_nothing_out_of_nothing() -> None:
 @pytest.mark.parametrize("kind", ["gp2", "gp3", "io1", "st1", "standard"])
 def test_a_disk_is_found_by_the_price_lists_own_name(kind: str) -> None:
     names = {"io1": "EBS:VolumeUsage.piops", "standard": "EBS:VolumeUsage"}
-    good: Good = prices.volume(EAST, kind)
+    good: Good = goods.volume(EAST, kind)
     assert good.usage == names.get(kind, f"EBS:VolumeUsage.{kind}")

@@ -86,6 +86,17 @@ def test_a_price_that_is_not_known_is_no_price_and_says_why(
     assert (bill.total, bill.unknown, bill.parts) == (None, why, {})
 
 
+def test_fsx_bills_by_the_hour_what_it_can_hold_and_one_that_was_there_before_does_not() -> None:
+    asked = config(storage="fsx", fsxGib=2400, nodes=3)
+    fast = hourly_cost(asked, replace(shipped("us-east-1", asked.instance_type), lustre=Price(0.14)))
+    assert fast.parts["FSx"] == pytest.approx(2400 * 0.14 / 730)
+    assert fast.total == pytest.approx(sum(cost(nodes=3).parts.values()) + fast.parts["FSx"])
+    assert not [one for one in fast.by_use if one.startswith("EFS")]
+    assert hourly_cost(asked, shipped("us-east-1", asked.instance_type)).unknown == "the price of FSx was not asked"
+    theirs = cost(storage="fsx", fileSystemId="fs-0123456789abcdef0", subnetId="subnet-0123456789abcdef0")
+    assert "FSx" not in theirs.parts and theirs.by_use[0] == "FSx fs-0123456789abcdef0, with the fleet or without"
+
+
 def test_offline_a_spot_fleet_costs_at_most_what_it_would_on_demand_and_says_so() -> None:
     spot, list_price = cost(purchase="spot", capacity="spot"), cost()
     assert spot.parts == list_price.parts

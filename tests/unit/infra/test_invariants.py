@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import email
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from infra.existing import ExistingSubnet, Ground
 from infra.fabric import Interface
 from infra.guardrails import GRACE
 from infra.place import Place
-from infra.prices import shipped
+from infra.prices import Price, shipped
 from infra.program import fleet_program
 from infra.settings import StackConfig, from_pulumi
 from infra.site import Site
@@ -83,6 +84,7 @@ REST = st.fixed_dictionaries(
         "instanceRole": FLAG,
         "sharedFiles": FLAG,
         "retain": FLAG,
+        "storage": st.sampled_from(["efs", "fsx"]),
         "s3": st.sampled_from([{"read": ["s3://data"]}, {"read": ["s3://data/in"], "write": ["s3://runs/out"]}]),
         "sharedPath": st.from_regex(r"~?(/[A-Za-z0-9._-]{1,20}){1,4}", fullmatch=True),
     },
@@ -96,7 +98,8 @@ def taken(*parts: dict[str, Any]) -> StackConfig:
         asked.pop("swift-fleet:operatorCidr", None)
     try:
         config = from_pulumi(asked, "stack file")
-        return within_budget(config, hourly_cost(config, shipped("us-east-1", config.instance_type)))
+        rates = replace(shipped("us-east-1", config.instance_type), lustre=Price(0.14))
+        return within_budget(config, hourly_cost(config, rates))
     except BadInput:
         assume(False)
         raise
@@ -162,7 +165,11 @@ def guarded(fleet: Engine, config: StackConfig) -> None:
         assert node["rootBlockDevice"]["encrypted"] is True
         assert not node.get("ebsBlockDevices")
     assert not [one for one in templates(fleet) if "blockDeviceMappings" in one or "metadataOptions" in one]
-    assert [one["encrypted"] for one in fleet.all("aws:efs/fileSystem:FileSystem")] == [True] * config.shared_files
+    own = [one["encrypted"] for one in fleet.all("aws:efs/fileSystem:FileSystem")]
+    assert own == [True] * (config.shared_files and config.storage == "efs")
+    lustre = fleet.all("aws:fsx/lustreFileSystem:LustreFileSystem")  # always encrypted: there is nothing to ask for
+    nodes = config.security_group_id or "id-nodes"
+    assert [one["securityGroupIds"] for one in lustre] == [[nodes]] * config.makes_lustre
     assert "PRIVATE KEY" not in json.dumps([one.inputs for one in fleet.made], default=str)
 
 

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from infra.catalog import catalog
-from infra.prices import Good, address, dearest, files, instance, nat_gateway, price_of, volume
+from infra.goods import Good, address, files, instance, lustre, nat_gateway, volume
+from infra.prices import dearest, price_of
 from infra.sandbox.pricelist import answer
 
 DAY = catalog().price_date
@@ -32,6 +33,8 @@ def listed(good: Good, **more: str) -> list[dict[str, Any]]:
         (address(EAST), 0.005),
         (nat_gateway(EAST), 0.045),
         *zip(files(EAST), (0.30, 0.03, 0.06), strict=True),
+        (lustre(EAST, "SCRATCH_2"), 0.14),
+        (lustre(EAST, "PERSISTENT_2", 1000), 0.6),
     ],
     ids=lambda value: value.name if isinstance(value, Good) else "",
 )

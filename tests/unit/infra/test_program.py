@@ -23,6 +23,7 @@ from infra.cost import hourly_cost
 from infra.existing import ExistingSubnet, Ground
 from infra.fabric import Interface
 from infra.files import ExistingFiles
+from infra.fsx import ExistingLustre
 from infra.network import RENDEZVOUS_PORTS
 from infra.place import Place
 from infra.prices import shipped
@@ -60,8 +61,12 @@ class Engine(pulumi.runtime.Mocks):
     def new_resource(self, args: pulumi.runtime.MockResourceArgs) -> tuple[str, dict[str, Any]]:
         self.made.append(args)
         arn = f"arn:{args.name}"
-        stashed = {"output": args.inputs["input"]} if args.typ == "pulumi:index:Stash" else {}
-        return f"id-{args.name}", {"arn": arn, "name": args.name, "keyName": args.name, **stashed, **args.inputs}
+        told = {"arn": arn, "name": args.name, "keyName": args.name}
+        if args.typ == "pulumi:index:Stash":
+            told["output"] = args.inputs["input"]
+        if args.typ == "aws:fsx/lustreFileSystem:LustreFileSystem":
+            told |= {"dnsName": f"dns-{args.name}", "mountName": f"mount-{args.name}"}
+        return f"id-{args.name}", {**told, **args.inputs}
 
     def call(self, args: pulumi.runtime.MockCallArgs) -> tuple[dict[str, Any], list[tuple[str, str]]]:
         answers: dict[str, dict[str, Any]] = {
@@ -309,6 +314,32 @@ def test_without_shared_files_none_is_made_and_none_is_mounted(tmp_path: Path) -
     fleet = planned(tmp_path, sharedFiles="false")
     assert not [one for one in fleet.made if one.typ.startswith("aws:efs/") or one.typ.endswith(":Storage")]
     assert "FLEET_SHARED=''" in fleet.one("node-000")["userData"]
+
+
+FSX = {"storage": "fsx", "fsxGib": "2400"}
+LUSTRE = ExistingLustre("fs-0123456789abcdef0", "fs-0.fsx.us-east-1.amazonaws.com", "abcdefgh", own=False)
+PLACED = {"subnetId": "subnet-0123456789abcdef0", "securityGroupId": "sg-0123456789abcdef0"}
+
+
+def test_fsx_joins_the_nodes_own_group_and_is_mounted_by_its_name(tmp_path: Path) -> None:
+    fleet = planned(tmp_path, **FSX, fsxDeployment="PERSISTENT_2", fsxThroughput="500")
+    made, node = fleet.one("files"), fleet.one("node-000")
+    size = [made[key] for key in ("storageCapacity", "deploymentType", "perUnitStorageThroughput")]
+    assert size == [2400, "PERSISTENT_2", 500]
+    assert (made["securityGroupIds"], made["subnetIds"]) == (node["vpcSecurityGroupIds"], node["subnetId"])
+    assert "FLEET_SHARED=dns-files@tcp:/mount-files" in node["userData"]
+    assert not [one for one in fleet.made if one.typ.startswith("aws:efs/")]
+    assert "perUnitStorageThroughput" not in planned(tmp_path, **FSX).one("files")
+
+
+def test_an_fsx_that_is_there_is_mounted_and_one_that_was_kept_is_taken_back(tmp_path: Path) -> None:
+    theirs = planned(tmp_path, place_of("g6.xlarge", lustre=LUSTRE), storage="fsx", fileSystemId=LUSTRE.id, **PLACED)
+    assert not [one for one in theirs.made if one.typ.startswith(("aws:fsx/", "aws:efs/"))]
+    assert f"FLEET_SHARED={LUSTRE.dns_name}@tcp:/abcdefgh" in theirs.one("node-000")["userData"]
+    own = place_of("g6.xlarge", lustre=replace(LUSTRE, own=True))
+    again = planned(tmp_path, own, storage="fsx", retain="true", **PLACED)
+    assert [one.resource_id for one in again.made if one.name == "files"] == [LUSTRE.id]
+    assert again.one("files")["tags"]["swift-fleet:kept"] == "true"
 
 
 def test_a_given_image_is_used(tmp_path: Path) -> None:

@@ -55,6 +55,12 @@ def test_a_stack_that_names_its_type_alone_gets_the_defaults(tmp_path: Path) -> 
     [
         ("lifetme: 4h", "swift-fleet:lifetme  unknown key. Did you mean lifetime?"),
         ("instance_type: g6.xlarge", "swift-fleet:instance_type  unknown key. Did you mean instanceType?"),
+        (
+            "fsxGib: 3000",
+            "swift-fleet:fsxGib  must be 1200 or a multiple of 2400, such as 2400 or 4800 (given: 3000).",
+        ),
+        ("fsxThroughput: 200", "swift-fleet:fsxThroughput  must be one of 125, 250, 500, 1000 (given: 200)."),
+        ("storage: s3", "swift-fleet:storage  Input should be 'efs' or 'fsx' (given: 's3')."),
         ("nodes: 0", "swift-fleet:nodes  Input should be greater than or equal to 1 (given: 0)."),
         ("nodes: 257", "swift-fleet:nodes  Input should be less than or equal to 256 (given: 257)."),
         ("lifetime: 4", "swift-fleet:lifetime  is no duration: write 90m, 4h or 1d12h (given: 4)."),
@@ -170,6 +176,10 @@ WITHIN: dict[str, Any] = {
     "access": "ssm",
     "vpcId": "vpc-0123456789abcdef0",
     "subnetCidr": "10.1.8.0/24",
+    "storage": "fsx",
+    "fsxGib": 4800,
+    "fsxDeployment": "PERSISTENT_2",
+    "fsxThroughput": 250,
 }
 
 
@@ -239,6 +249,12 @@ def test_a_config_survives_its_own_json(minutes: int, nodes: int) -> None:
         (('s3: {"write": ["s3://results"]}', "instanceRole: false"), "s3 is a right of the nodes' role"),
         (("retain: true", "sharedFiles: false"), "retain is about shared files"),
         (("fileSystemId: fs-0123456789abcdef0", "sharedFiles: false"), "fileSystemId is about shared files"),
+        (("storage: fsx", "sharedFiles: false"), "storage is about shared files"),
+        (("fsxGib: 2400",), "fsxGib is of FSx for Lustre: leave it out, or storage: fsx"),
+        (("storage: fsx", "fsxThroughput: 500"), "fsxThroughput is of fsxDeployment: PERSISTENT_2"),
+        (("storage: fsx", "retain: true"), "FSx for Lustre lives in its subnet: retain needs subnetId"),
+        (("storage: fsx", "fileSystemId: fs-0123456789abcdef0"), "FSx for Lustre lives in one VPC"),
+        (("storage: fsx", "fileSystemId: fs-0123456789abcdef0", "fsxGib: 2400"), "fsxGib is of a new file system"),
         (("fileSystemId: fs-0123456789abcdef0", "retain: true"), "stays in any case: leave out retain"),
     ],
 )

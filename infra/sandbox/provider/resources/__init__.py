@@ -10,6 +10,7 @@ from infra.sandbox.provider.resources.groups import EgressRule, IngressRule, Sec
 from infra.sandbox.provider.resources.identity import InstanceProfile, Role, RolePolicy, RolePolicyAttachment
 from infra.sandbox.provider.resources.instance import Instance
 from infra.sandbox.provider.resources.keys import KeyPair
+from infra.sandbox.provider.resources.lustre import LustreFileSystem
 from infra.sandbox.provider.resources.nat import NatGateway
 from infra.sandbox.provider.resources.network import InternetGateway, Subnet, Vpc
 from infra.sandbox.provider.resources.routes import Route, RouteTable, RouteTableAssociation
@@ -42,6 +43,7 @@ RESOURCES: dict[str, Resource] = {
         MountTarget(),
         AccessPoint(),
         FileSystemPolicy(),
+        LustreFileSystem(),
         Role(),
         RolePolicy(),
         RolePolicyAttachment(),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -13,26 +12,18 @@ from infra import sweep
 from infra.cloud import Cloud
 from infra.errors import CloudRefused, NotAdmitted
 from infra.ledger import look
-from infra.sandbox.api import Api, serve
 from infra.sandbox.faults import Faults
-from infra.sandbox.journal import Journal
 from infra.sandbox.rehearsal import credentials, deny
 
-SERVICES = ("ec2", "sts", "iam", "efs", "pricing", "scheduler", "cloudwatch", "fsx")
+from ..served import served
+
 FAULTS = Faults()
 
 
 @pytest.fixture(scope="module")
 def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
-    journal = Journal(tmp_path_factory.mktemp("aws") / "requests.jsonl")
-    api = Api(journal, FAULTS, lambda *_: ("404 x", [], b""), lambda: None)
-    server = serve(api, 0)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    url = f"http://127.0.0.1:{server.server_port}"
-    yield Cloud("us-east-1", access_key="x", secret_key="x", endpoints=dict.fromkeys(SERVICES, url), patience=1)
-    server.shutdown()
-    server.server_close()
-    journal.close()
+    with served(tmp_path_factory.mktemp("aws"), FAULTS) as cloud:
+        yield cloud
 
 
 @pytest.fixture(autouse=True)

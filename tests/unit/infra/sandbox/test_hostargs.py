@@ -113,7 +113,12 @@ def test_mount_reads_efs() -> None:
     )
 
 
-@pytest.mark.parametrize("line", ["/dev/nvme1n1 /data", "-t xfs a b", "-t efs fs-1:/"])
+def test_mount_reads_lustre() -> None:
+    line = ["-t", "lustre", "-o", "relatime,flock", "fs-1.fsx.us-east-1.amazonaws.com@tcp:/abc/fleet", "shared"]
+    assert parse_mount(line) == Mount("fs-1", "abc/fleet", "shared", False, "", False, "lustre")
+
+
+@pytest.mark.parametrize("line", ["/dev/nvme1n1 /data", "-t xfs a b", "-t efs fs-1:/", "-t lustre fs-1:/abc d"])
 def test_mount_refuses_the_rest(line: str) -> None:
     with pytest.raises(Usage):
         parse_mount(line.split())
