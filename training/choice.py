@@ -46,9 +46,11 @@ def proposed(task: str, model: str, offer: Offer) -> tuple[Backend, str]:
     """
     if task not in MEGATRON:
         return "swift", "megatron has no such task"
+    gpus = offer.nodes * offer.gpus_per_node
+    if not gpus:
+        return "swift", "megatron needs GPUs"
     if has_experts(model):
         return "megatron", "a mixture of experts"
-    gpus = offer.nodes * offer.gpus_per_node
     whole = named(task).job.args.get("tuner_type") == "full"
     if whole and gpus >= MANY:
         return "megatron", f"a dense model trained whole on {gpus} GPUs"

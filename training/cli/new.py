@@ -94,7 +94,8 @@ def new(
     data = _data(rows) if rows else data
     offer = fleet.shape()
     if asks:
-        click.echo(f"Hardware: {offer.nodes} x {offer.gpus_per_node} GPUs ({offer.instance_type})")
+        there = f"{offer.nodes} x {offer.gpus_per_node} GPUs" if offer.gpus_per_node else f"{offer.nodes} x no GPU"
+        click.echo(f"Hardware: {there} ({offer.instance_type})")
     hub = hub or (click.prompt("Hub", type=click.Choice(HUBS), default=HUBS[0]) if asks else HUBS[0])
     while rows and (elsewhere := _elsewhere(data, hub)):
         click.echo("\n".join(elsewhere))

@@ -25,6 +25,7 @@ DENSE, EXPERTS = "Qwen/Qwen3-8B", "Qwen/Qwen3-30B-A3B"
     ("task", "model", "gpus", "backend"),
     [  # MEG-1, TASK-6
         ("sft-lora", EXPERTS, 2, "megatron"),
+        ("sft-lora", EXPERTS, 0, "swift"),
         ("sft-full", DENSE, 8, "megatron"),
         ("sft-full", DENSE, 4, "swift"),
         ("sft-lora", DENSE, 1, "swift"),
@@ -90,6 +91,15 @@ def test_a_terminal_is_asked_in_order_and_gets_a_job_and_its_plan(project: Path)
     assert sorted(order, key=said.index) == order
     args = load_job(project / "job.yaml")[0].args
     assert (args["model"], args["dataset"], args["use_hf"]) == ("Qwen/Qwen3-0.6B", "mine.jsonl", True)
+
+
+def test_ids_of_another_hub_are_asked_for_again(project: Path) -> None:
+    """TASK-5."""
+    ours, theirs = "AI-ModelScope/alpaca-gpt4-data-en", "vicgalle/alpaca-gpt4"
+    answers = ["local", "sft-lora", DENSE, ours, "huggingface", "n", theirs, ""]
+    said = talk(project, ["new"], answers)
+    assert f"{ours} is its name on ModelScope, and the job asks Hugging Face: {theirs}" in said
+    assert load_job(project / "job.yaml")[0].args["dataset"] == theirs
 
 
 def test_a_machine_that_does_not_answer_is_asked_for_again(project: Path) -> None:
