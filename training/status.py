@@ -105,7 +105,9 @@ def lines(status: Status) -> list[str]:
             else f"${status.usd_at_most:.2f}, by the last of its ends, if nobody touches it again"
         )
         out.append(f"at most     {most}")
-    out.append(f"trains      {', '.join(status.runs) or ('UNKNOWN' if status.unknown else 'nothing')}")
+    trains = [run for run in status.runs if run not in {one.run for one in status.serves}]
+    if trains or not status.serves:
+        out.append(f"trains      {', '.join(trains) or ('UNKNOWN' if status.unknown else 'nothing')}")
     for one in status.serves:
         run = one.run.split(".")[0]
         out.append(f"serves      {one.url}  rank {one.rank} of {one.run}: fleet tunnel {run} --rank {one.rank}")
