@@ -22,6 +22,7 @@ import paramiko
 
 from infra.errors import BadInput, CloudRefused, FleetError
 from training.inventory import Node
+from training.proxy import Proxy
 from training.remote import (
     CHUNK_BYTES,
     NotLetIn,
@@ -32,11 +33,10 @@ from training.remote import (
     sending,
     whole,
 )
-from training.tunnel import Tunnel
 
 CONNECT_S = 10.0
 #: The same where a process has to ask for a way first: `aws` alone takes seconds to start.
-TUNNEL_S = 45.0
+PROXY_S = 45.0
 #: After which a peer that acknowledges nothing is gone (tcp(7)); else a cut cable is never noticed.
 SILENT_PEER_MS = 30_000
 WINDOW_BYTES = 1 << 24
@@ -51,7 +51,7 @@ class Ssh:
 
     def __init__(self, node: Node, gateway: Ssh | None = None) -> None:
         self.node = node
-        self._tunnel = Tunnel(node.proxy) if node.proxy else None
+        self._proxy = Proxy(node.proxy) if node.proxy else None
         try:
             self._fabric = _open(node, self._way(gateway))
         except FleetError as error:
@@ -61,16 +61,16 @@ class Ssh:
         self._transport.set_keepalive(30)
 
     def _way(self, gateway: Ssh | None) -> socket.socket | paramiko.Channel:
-        if self._tunnel:
-            return self._tunnel.socket
+        if self._proxy:
+            return self._proxy.socket
         return gateway.dial(self.node) if gateway else dial(self.node.address, self.node.port)
 
     def _give_up(self, error: FleetError) -> None:
-        """No tunnel is left behind; raises what it said of its own end, where that is the reason."""
-        if self._tunnel is None:
+        """No proxy is left behind; raises what it said of its own end, where that is the reason."""
+        if self._proxy is None:
             return
-        said = self._tunnel.said() if isinstance(error, Unreachable) else ""
-        self._tunnel.close()
+        said = self._proxy.said() if isinstance(error, Unreachable) else ""
+        self._proxy.close()
         if said:
             do = "Is the node up, does it reach Systems Manager, and may you (ssm:StartSession)?"
             raise Unreachable(said, where=_where(self.node), do=do) from error
@@ -135,8 +135,8 @@ class Ssh:
 
     def close(self) -> None:
         self._fabric.client.close()
-        if self._tunnel:
-            self._tunnel.close()
+        if self._proxy:
+            self._proxy.close()
 
     @contextmanager
     def _channel(self, command: str, timeout_s: float) -> Iterator[paramiko.Channel]:
@@ -254,7 +254,7 @@ def _open(node: Node, way: socket.socket | paramiko.Channel) -> fabric.Connectio
             "pkey": key,
             "allow_agent": False,
             "look_for_keys": False,
-            "banner_timeout": TUNNEL_S if node.proxy else CONNECT_S,
+            "banner_timeout": PROXY_S if node.proxy else CONNECT_S,
             "auth_timeout": CONNECT_S,
         },
     )

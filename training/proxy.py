@@ -15,12 +15,12 @@ from infra.errors import BadInput
 GRACE_S = 5.0
 
 
-class Tunnel:
+class Proxy:
     """`socket` is this end of it. It lives until `close`; if this process is killed, its end of file ends it."""
 
     def __init__(self, command: Sequence[str]) -> None:
         self.socket, theirs = socket.socketpair()
-        self._errors = tempfile.TemporaryFile()  # noqa: SIM115  (open as long as the tunnel)
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115  (open as long as the process)
         try:
             # A session of its own: Ctrl-C is for us, who still have to say goodbye through it.
             self._process = subprocess.Popen(

@@ -10,28 +10,28 @@ import pytest
 
 from infra.errors import BadInput
 from training.inventory import Node
+from training.proxy import Proxy
 from training.remote import Unreachable
 from training.shell import ssh_command
 from training.ssh import Ssh
-from training.tunnel import Tunnel
 
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIMz1ORhmKsLH0EIy0vKqHn5Sxo9PuOgcoBuRoqQ2vh0z"
 
 
 def test_what_is_sent_comes_out_of_it_and_it_ends_with_its_connection() -> None:
-    tunnel = Tunnel(["sh", "-c", "cat; true"])  # a child carries the bytes, as under `aws`
-    tunnel.socket.sendall(b"hello")
-    assert tunnel.socket.recv(5) == b"hello"
-    tunnel.close()
-    assert tunnel._process.poll() is not None
+    proxy = Proxy(["sh", "-c", "cat; true"])  # a child carries the bytes, as under `aws`
+    proxy.socket.sendall(b"hello")
+    assert proxy.socket.recv(5) == b"hello"
+    proxy.close()
+    assert proxy._process.poll() is not None
 
 
 def test_one_that_does_not_listen_to_a_kind_word_is_ended_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("training.tunnel.GRACE_S", 0.2)
-    tunnel = Tunnel([sys.executable, "-c", "import signal; signal.signal(15, signal.SIG_IGN); print(1); input()"])
-    assert tunnel.socket.recv(1) == b"1"
-    tunnel.close()
-    assert tunnel._process.poll() is not None
+    monkeypatch.setattr("training.proxy.GRACE_S", 0.2)
+    proxy = Proxy([sys.executable, "-c", "import signal; signal.signal(15, signal.SIG_IGN); print(1); input()"])
+    assert proxy.socket.recv(1) == b"1"
+    proxy.close()
+    assert proxy._process.poll() is not None
 
 
 @pytest.fixture
