@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import tenacity
+
 from infra.cloud import Cloud
 from infra.kinds import Kind, Thing, pages, stack_of, tagged
 
@@ -23,6 +25,36 @@ def _end_nat_gateways(cloud: Cloud, things: list[Thing]) -> None:
     # Until it is gone it holds its address and stands in its subnet.
     ids = [thing.id for thing in things]
     ec2.get_waiter("nat_gateway_deleted").wait(NatGatewayIds=ids, WaiterConfig={"Delay": 2, "MaxAttempts": 300})
+
+
+def _endpoints(cloud: Cloud, stack: str | None) -> Iterator[Thing]:
+    there = {"Name": "vpc-endpoint-state", "Values": ["pending", "available", "deleting"]}
+    for one in pages(cloud, "ec2", "describe_vpc_endpoints", "VpcEndpoints", Filters=[*tagged(stack), there]):
+        yield Thing("VPC endpoint", one["VpcEndpointId"], one["ServiceName"], stack_of(one.get("Tags")))
+
+
+def _end_endpoints(cloud: Cloud, things: list[Thing]) -> None:
+    from botocore.exceptions import ClientError
+
+    ec2, ids = cloud.client("ec2"), [thing.id for thing in things]
+
+    def gone() -> bool:
+        """AWS takes them out of the route tables first."""
+        try:
+            left = ec2.describe_vpc_endpoints(VpcEndpointIds=ids)["VpcEndpoints"]
+        except ClientError as error:
+            if "NotFound" in error.response["Error"]["Code"]:
+                return True
+            raise
+        return all(one["State"].lower() == "deleted" for one in left)
+
+    ec2.delete_vpc_endpoints(VpcEndpointIds=ids)
+    tenacity.Retrying(
+        retry=tenacity.retry_if_result(lambda done: not done),
+        wait=tenacity.wait_fixed(3),
+        stop=tenacity.stop_after_delay(600),
+        retry_error_callback=lambda state: None,
+    )(gone)
 
 
 def _addresses(cloud: Cloud, stack: str | None) -> Iterator[Thing]:
@@ -108,6 +140,7 @@ def _end_vpcs(cloud: Cloud, things: list[Thing]) -> None:
 
 NETWORK = (
     Kind("ec2 DescribeNatGateways {tag}", _nat_gateways, _end_nat_gateways),
+    Kind("ec2 DescribeVpcEndpoints {tag}", _endpoints, _end_endpoints),
     Kind("ec2 DescribeAddresses {tag}", _addresses, _end_addresses),
     Kind("ec2 DescribeSecurityGroups {tag}", _groups, _end_groups),
     Kind("ec2 DescribeSubnets {tag}", _subnets, _end_subnets),

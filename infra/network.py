@@ -86,6 +86,16 @@ class Network(pulumi.ComponentResource):
             outer_tags = {**tags, "Name": f"{tags['Name']}{OUTER}"}
             nat = self._nat(self._subnet("outer", outer_cidr, args, outer_tags), gateway, tags)
             self.ready.append(self._route("way-out", routes, ANYWHERE, nat_gateway_id=nat.id))
+            # What goes to S3 of the region does not go through the NAT gateway then, which bills by the GB; it is free.
+            aws.ec2.VpcEndpoint(
+                "s3",
+                vpc_id=self.vpc_id,
+                service_name=aws.get_region_output().region.apply(lambda region: f"com.amazonaws.{region}.s3"),
+                vpc_endpoint_type="Gateway",
+                route_table_ids=[routes.id],
+                tags=tags,
+                opts=pulumi.ResourceOptions(parent=self),
+            )
         else:
             self.ready.append(self._route("way-out", routes, ANYWHERE, gateway_id=gateway))
         if args.ways.one_way_in:

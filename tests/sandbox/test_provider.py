@@ -38,6 +38,12 @@ LIVES = [
     ("InternetGateway", {"vpcId": "$vpc"}, {"tags": {"a": "b"}}, {"tagsAll": {"a": "b", "fleet": "test"}}),
     ("RouteTable", {"vpcId": "$vpc"}, {"tags": {"a": "b"}}, {"tags": {"a": "b"}}),
     (
+        "VpcEndpoint",
+        {"vpcId": "$vpc", "serviceName": "com.amazonaws.us-east-1.s3"},
+        {"tags": {"a": "b"}},
+        {"tags": {"a": "b"}, "vpcEndpointType": "Gateway", "state": "available"},
+    ),
+    (
         "SecurityGroup",
         {"vpcId": "$vpc", "egress": []},
         {"ingress": [{"protocol": "tcp", "fromPort": 22, "toPort": 22, "cidrBlocks": ["127.0.0.0/8"]}]},

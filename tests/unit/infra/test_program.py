@@ -486,6 +486,10 @@ def test_by_session_manager_no_port_is_open_no_node_has_an_address_and_the_agent
     assert not [rule for rule in ingress(fleet) if "referencedSecurityGroupId" not in rule]
     assert [one.name for one in fleet.made if one.typ == "aws:ec2/eip:Eip"] == ["nat-address"]
     assert not fleet.one("node-000").get("associatePublicIpAddress")
+    assert (fleet.one("s3")["serviceName"], fleet.one("s3")["routeTableIds"]) == (
+        "com.amazonaws.us-east-1.s3",
+        ["id-routes"],
+    )
     assert fleet.one("way-out")["natGatewayId"] == "id-nat" and "way-back" not in {one.name for one in fleet.made}
     (right,) = json.loads(fleet.one("session-right")["policy"])["Statement"]
     assert fleet.one("session-right")["role"] == "fleet-dev-node-role"

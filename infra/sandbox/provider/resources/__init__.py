@@ -6,6 +6,7 @@ from infra.sandbox.provider.resources.addresses import Eip, EipAssociation
 from infra.sandbox.provider.resources.alarms import MetricAlarm
 from infra.sandbox.provider.resources.base import Resource
 from infra.sandbox.provider.resources.capacity import CapacityReservation, PlacementGroup
+from infra.sandbox.provider.resources.endpoints import VpcEndpoint
 from infra.sandbox.provider.resources.groups import EgressRule, IngressRule, SecurityGroup
 from infra.sandbox.provider.resources.identity import InstanceProfile, Role, RolePolicy, RolePolicyAttachment
 from infra.sandbox.provider.resources.instance import Instance
@@ -39,6 +40,7 @@ RESOURCES: dict[str, Resource] = {
         Eip(),
         EipAssociation(),
         NatGateway(),
+        VpcEndpoint(),
         FileSystem(),
         MountTarget(),
         AccessPoint(),
