@@ -14,6 +14,7 @@ from training.references import ADDRESS, leaves, named_in, uses
 STAGES = ("plan", "up", "bootstrap", "preflight", "launch", "collect", "down", "receipt")
 #: Of uvicorn; at a higher one it does not say where it listens.
 LOG_LEVELS = ("info", "debug", "trace")
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
 GPUS = "CUDA_VISIBLE_DEVICES"
 
 
@@ -97,6 +98,12 @@ def _server(steps: Sequence[Job], number: int, step: Job) -> Iterator[Finding]:
         keys = " or ".join(f"{{{step.called}.{key}}}" for key in ADDRESS)
         what = f"no later step names what {step.called} serves"
         yield Finding("error", f"{place}command", what, f"Use {keys} there, or make it the last step")
+    host = str(step.args.get("host", ""))
+    ranks = set(step.ranks or (0,))
+    away = [one.called for one in steps[number + 1 :] if step.called in uses(one) and set(one.ranks or (0,)) - ranks]
+    if host in LOOPBACK and away:
+        fix = "host: 0.0.0.0, which only the fleet's own nodes reach"
+        yield Finding("error", f"{place}args.host", f"{host} is out of reach for {away[0]} on another node", fix)
     level = str(step.args.get("log_level", "info"))
     if level not in LOG_LEVELS:
         fix = f"log_level: info: {step.command} says there which port it got"

@@ -64,6 +64,7 @@ def test_steps_that_go_together_have_no_finding(first: dict, then: list[dict], s
         (TRAIN, [{**MERGE, "ranks": [2]}], "then.0.ranks", "the fleet has no rank 2"),
         (TRAIN, [{**MERGE, "ranks": [1]}], "then.0.ranks", "{train.best_checkpoint} is on node 0 alone"),
         (ROLLOUT, [{**GRPO, "ranks": [0, 1]}], "then.0.ranks", "rollout holds the GPUs of rank 0 meanwhile"),
+        ({**ROLLOUT, "args": {"host": "127.0.0.1"}}, [GRPO], "args.host", "127.0.0.1 is out of reach for train"),
         ({"command": "deploy", "args": {"log_level": "error"}}, [], "args.log_level", "at error nobody can tell"),
     ],
 )
