@@ -22,8 +22,8 @@ from project import Done, Going, Project
 from infra.sweep import look
 
 VICTIMS = ("operator", "engine", "provider")
-#: What tells a child of `fleet` from the others, in its command line.
-MARKS = {"engine": "pulumi", "provider": "pulumi-resource-aws"}
+#: What the command line of a child of `fleet` has in it, if it is the one.
+MARKS = {"engine": "bin/pulumi ", "provider": "infra.sandbox.provider "}
 STACK = "sandbox"
 #: Fleets that differ in what they are made of: nodes in a reservation, one without, spot.
 SHAPES = ({"nodes": "2"}, {"nodes": "1"}, {"nodes": "2", "capacity": "spot"})
@@ -184,8 +184,7 @@ def strike(going: Going, victim: str, within: float = 60) -> bool:
                 return True
             for child in fleet.children(recursive=True):
                 with contextlib.suppress(psutil.Error):
-                    line = " ".join(child.cmdline())
-                    if MARKS[victim] in line and (victim == "provider" or MARKS["provider"] not in line):
+                    if MARKS[victim] in " ".join(child.cmdline()):
                         child.kill()
                         return True
             time.sleep(0.02)
