@@ -4,6 +4,7 @@
     ├── BadInput            2   a file, an argument or a state of things that the person can put right
     ├── TrainingFailed      3   the job itself failed: a rank, a checkpoint, a download of its results
     ├── CloudRefused        4   AWS, the engine or a node said no
+    │   ├── Held            4   another command works on the stack
     │   └── NotAdmitted     4   AWS takes no request at all: its credentials, the clock or the region
     └── Interrupted         130 Ctrl-C or SIGTERM; what is left and what it costs an hour is in `do`
 
@@ -44,6 +45,10 @@ class TrainingFailed(FleetError):
 
 class CloudRefused(FleetError):
     exit_code = 4
+
+
+class Held(CloudRefused):
+    """Nothing was asked of AWS."""
 
 
 class NotAdmitted(CloudRefused):

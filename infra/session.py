@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import tenacity
 
 from infra import engine, refusals
-from infra.errors import BadInput, CloudRefused, FleetError, Interrupted
+from infra.errors import BadInput, CloudRefused, FleetError, Held, Interrupted
 from infra.settings import PROJECT
 
 if TYPE_CHECKING:
@@ -132,7 +132,7 @@ class Session:
         """Waits for whoever holds the stack; a lock whose process on this machine is dead is lifted."""
         holder = re.search(r"created by \S+@(\S+) \(pid (\d+)\)", said)
         if not holder or holder.group(1) != socket.gethostname():
-            raise CloudRefused(
+            raise Held(
                 f"another command works on it: {said.strip().splitlines()[-1].strip()}",
                 where=f"stack {self.name}",
                 do=f"Wait, or, if that machine is gone: pulumi cancel -s {self.name}",
@@ -145,7 +145,7 @@ class Session:
             retry_error_callback=lambda state: True,
         )
         if patient(process.exists):
-            raise CloudRefused(
+            raise Held(
                 f"pulumi (pid {holder.group(2)}) has worked on it for 10 minutes more",
                 where=f"stack {self.name}",
                 do="End it, or wait.",
@@ -238,11 +238,22 @@ def cut_off(recorded: Mapping[str, Any]) -> bool:
 def half_made(recorded: Mapping[str, Any]) -> bool:
     """Whether an `up` that ended in its own time left what may be gone: something that failed after it was created, or
     a fleet that never came up whole, which a `sweep` from elsewhere may have ended since."""
-    if cut_off(recorded):
-        return False
-    resources = recorded.get("resources", [])
-    whole = any(one["type"] == "pulumi:pulumi:Stack" and "nodes" in one.get("outputs", {}) for one in resources)
-    return (made_any(recorded) and not whole) or any(one.get("initErrors") for one in resources)
+    failed = any(one.get("initErrors") for one in recorded.get("resources", []))
+    return not cut_off(recorded) and (failed or never_whole(recorded))
+
+
+def never_whole(recorded: Mapping[str, Any]) -> bool:
+    """Whether things of a fleet were made, and no `up` of it has ever come to its end."""
+    told = [one for one in recorded.get("resources", []) if one["type"] == "pulumi:pulumi:Stack"]
+    return made_any(recorded) and not any("nodes" in one.get("outputs", {}) for one in told)
+
+
+def ids(recorded: Mapping[str, Any]) -> set[str]:
+    """The ids and names of what the engine knows of."""
+    found = recorded.get("resources", [])
+    return {one["id"] for one in found if one.get("id")} | {
+        str(name) for one in found if (name := one.get("outputs", {}).get("name"))
+    }
 
 
 def made_any(recorded: Mapping[str, Any]) -> bool:

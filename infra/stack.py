@@ -15,12 +15,12 @@ import tenacity
 
 from infra import ends, shunned, sweep
 from infra.cloud import Cloud, cloud_of
-from infra.errors import BadInput, CloudRefused
+from infra.errors import BadInput, CloudRefused, Held
 from infra.kinds import MACHINES, Kind
 from infra.outputs import Outputs, parse_outputs
 from infra.place import Attempt, Place, no_room, nowhere
 from infra.quotas import shortage
-from infra.session import Change, OnChange, Session, cut_off, events, half_made, ignore, made_any
+from infra.session import Change, OnChange, Session, cut_off, events, half_made, ids, ignore, made_any, never_whole
 from infra.settings import load_stack, stack_file
 from infra.sweep import Teardown
 
@@ -211,31 +211,38 @@ class FleetStack:
             removed += change.op == "delete" and change.state == "done" and change.of_aws
             on_change(change)
 
-        # What a killed engine made and never recorded stands in the way of what it did record: a VPC with a second
-        # gateway is refused for minutes.
-        swept = []
-        if cut_off(self._state()):
+        # What a killed engine or provider made, and nobody recorded, stands in the way of what was: a VPC with a second
+        # gateway is refused for minutes, a role with a policy for ever.
+        recorded, swept = self._state(), []
+        if cut_off(recorded) or never_whole(recorded):
             swept = self._sweep(on_change)
+        if cut_off(recorded):
             # Destroy alone would keep the half-done operations in the state, for the next up to stumble over.
             self._session.run(lambda stack: stack.refresh(clear_pending_creates=True, color="never"))
-        if self._session.exists():
-            self._session.run(
-                lambda stack: stack.destroy(on_event=events(count), color="never", parallel=64, refresh=False)
-            )
+        try:
+            self._delete(count)
+        except Held:
+            raise
+        except CloudRefused:
+            swept += self._sweep(on_change)
+            self._delete(count)
         swept += self._sweep(on_change)
-        done = Teardown(removed, tuple(swept), tuple(sweep.look(self.cloud, self.name)))
+        unknown = tuple(thing for thing in swept if thing.id not in ids(recorded))
+        done = Teardown(removed, unknown, tuple(sweep.look(self.cloud, self.name)))
         if done.left:
             names = ", ".join(f"{thing.kind} {thing.id}" for thing in done.left)
             raise CloudRefused(f"still there: {names}", where=f"stack {self.name}", do="Run `fleet down` again.")
         return done
 
+    def _delete(self, on_change: OnChange) -> None:
+        if self._session.exists():
+            self._session.run(lambda s: s.destroy(on_event=events(on_change), color="never", parallel=64))
+
     def _sweep(self, on_change: OnChange, kinds: Sequence[Kind] = sweep.KINDS) -> list[sweep.Thing]:
         """Ends what carries the stack's tag."""
 
-        def said(thing: sweep.Thing) -> None:
-            on_change(Change("sweep", thing.kind, thing.id, "started", thing.detail))
-
-        return sweep.end(self.cloud, self.name, said, kinds)
+        say = lambda one: on_change(Change("sweep", one.kind, one.id, "started", one.detail))  # noqa: E731
+        return sweep.end(self.cloud, self.name, say, kinds)
 
     def take_up_ends(self) -> None:
         """After `fleet extend`: the engine's state learns the new times. Else an `up` that changes the schedule for
@@ -264,14 +271,13 @@ class FleetStack:
             self.destroy(on_change)
             return False
         self._session.run(lambda stack: stack.refresh(clear_pending_creates=True, color="never"))
-        read = self._state().get("resources", [])
-        known = {one.get("id") for one in read} | {one.get("outputs", {}).get("name") for one in read}
+        known = ids(self._state())
         strays = [t for answer in sweep.look(self.cloud, self.name) for t in answer.found if t.id not in known]
-        nodes = [stray for stray in strays if stray.kind == "instance"]
-        for stray in nodes:
-            on_change(Change("sweep", stray.kind, stray.id, "started", "created, never recorded"))
+        nodes = [stray.id for stray in strays if stray.kind == "instance"]
+        for one in nodes:
+            on_change(Change("sweep", "instance", one, "started", "created, never recorded"))
         if nodes:
-            sweep.terminate(self.cloud, [stray.id for stray in nodes])
+            sweep.terminate(self.cloud, nodes)
         return True
 
     def _renew(self, on_change: OnChange) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import signal
 
@@ -33,5 +34,19 @@ def test_an_up_goes_on_though_a_sweep_has_ended_what_it_had_made_when_it_was_kil
     file.write_text(text)
     assert project.left() == []
     project.fleet("up", "-s", "sandbox", "--yes").ok()
+    project.fleet("down", "-s", "sandbox").ok()
+    assert project.left() == []
+
+
+@pytest.mark.full
+def test_down_ends_what_a_provider_made_that_died_before_it_said_so(project: Project) -> None:
+    project.nodes_set_up(False)
+    project.stack()
+    project.fleet("up", "-s", "sandbox", "--yes").ok()
+    iam = project.cloud().client("iam")
+    [role] = [one["RoleName"] for one in iam.list_roles()["Roles"] if "end-role" in one["RoleName"]]
+    [known] = iam.list_role_policies(RoleName=role)["PolicyNames"]
+    rights = iam.get_role_policy(RoleName=role, PolicyName=known)["PolicyDocument"]
+    iam.put_role_policy(RoleName=role, PolicyName="unrecorded", PolicyDocument=json.dumps(rights))
     project.fleet("down", "-s", "sandbox").ok()
     assert project.left() == []
