@@ -25,7 +25,7 @@ from infra.network import Network, NetworkArgs
 from infra.nodes import Nodes, NodesArgs, fleet_name, node_name
 from infra.place import Place
 from infra.ranks import FEWEST, NetworkNodes, by_neighbourhood, kept, network_nodes, nobody_tells
-from infra.settings import StackConfig, from_pulumi
+from infra.settings import Profile, StackConfig, from_pulumi
 from infra.site import Site, config_at, survey
 from infra.storage import Storage, StorageArgs
 from infra.tags import STACK_TAG
@@ -37,17 +37,21 @@ ROOT = Path(__file__).resolve().parent.parent
 IMAGE = "/aws/service/deeplearning/ami/x86_64/base-oss-nvidia-driver-gpu-amazon-linux-2023/latest/ami-id"
 
 
-def program(root: Path, place: Place | None = None, budget: float | None = None) -> None:
+def program(
+    root: Path, place: Place | None = None, budget: float | None = None, profile: Profile | None = None
+) -> None:
     """The fleet of the stack that the engine runs; `root` is the folder of Pulumi.yaml.
 
     place: where to make it; by default where it runs, else the first choice of the stack file.
     budget: USD of the run that the fleet is made for, where it has one beside the stack's.
+    profile: of that run's environment, where there is one.
     """
     stack = pulumi.get_stack()
     try:
         values = engine_config.CONFIG.get()
         source = f"stacks/Pulumi.{stack}.yaml"
         config, cloud = capped(from_pulumi(values, source=source), budget), cloud_of(values, source)
+        config = config.model_copy(update={"profile": profile or config.profile})
         site = survey(cloud, config, stack, place)
         fleet_program(root, stack, within_means(config, site, cloud), site, lambda ids: told(cloud, ids))
     except FleetError as error:
@@ -244,6 +248,7 @@ def _user_data(config: StackConfig, storage: Storage | Lustre | None) -> pulumi.
             shared=where,
             shared_by_role=config.instance_role,
             shared_path=config.shared_path,
+            profile=config.profile,
             scripts=ROOT / "scripts",
         )
     )

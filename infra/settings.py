@@ -38,6 +38,10 @@ PREFIX = f"{PROJECT}:"
 IMAGE_GIB = 75
 
 
+#: What scripts/locks has a list of packages for.
+Profile = Literal["base", "train", "flash", "vllm", "eval", "quant", "awq", "megatron"]
+
+
 class StackConfig(BaseModel):
     """The fleet of one stack. Keys stand in the stack file in camelCase under `swift-fleet:`.
 
@@ -68,6 +72,7 @@ class StackConfig(BaseModel):
     root_volume_gib: encrypted gp3.
     instance_role: a role by which the file system knows the nodes, with no rights but those of `s3` and `access`.
         Without, their network does.
+    profile: the environment that nodes make when they boot; `fleet run` takes its job's.
     shared_files: a file system that every node mounts at `shared_path`.
     storage: what that is. efs grows with what is in it; fsx, FSx for Lustre, has a size and its bandwidth.
     fsx_gib: of FSx for Lustre.
@@ -105,6 +110,7 @@ class StackConfig(BaseModel):
     ami: Annotated[str, Field(pattern=r"^ami-[0-9a-f]{8,17}$")] | None = None
     root_volume_gib: Annotated[int, Field(ge=30, le=16384)] = 200
     instance_role: bool = True
+    profile: Profile = "base"
     shared_files: bool = True
     storage: Literal["efs", "fsx"] = "efs"
     fsx_gib: SizeGib = 1200

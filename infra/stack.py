@@ -21,7 +21,7 @@ from infra.outputs import Outputs, parse_outputs
 from infra.place import Attempt, Place, no_room, nowhere
 from infra.quotas import shortage
 from infra.session import Change, OnChange, Session, cut_off, events, half_made, ids, ignore, made_any, never_whole
-from infra.settings import load_stack, stack_file
+from infra.settings import Profile, load_stack, stack_file
 from infra.sweep import Teardown
 
 #: What may be there before an `up`, beside shared files, which go by their id.
@@ -31,10 +31,12 @@ NODES = "nodes"
 class FleetStack:
     """One stack of the project in `root`. environment: what the engine needs beside this process's own.
 
-    `budget`: USD of the run that the fleet is made for, beside the stack's own; who makes it sets it before `up`.
+    `budget`: USD of the run that the fleet is made for, beside the stack's own; `profile`: that run's. Who makes it
+    sets them before `up`.
     """
 
     budget: float | None = None
+    profile: Profile | None = None
 
     def __init__(self, root: Path, name: str, environment: Mapping[str, str] | None = None) -> None:
         self.root, self.name = root, name
@@ -48,7 +50,7 @@ class FleetStack:
     def _program(self) -> None:
         from infra.program import program
 
-        program(self.root, self._place, self.budget)
+        program(self.root, self._place, self.budget, self.profile)
 
     def preview(self, on_change: OnChange = ignore) -> dict[str, int]:
         """How many resources an `up` would create, update, replace, delete or leave: {"create": 24}."""

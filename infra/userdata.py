@@ -5,6 +5,8 @@ Two MIME parts, as cloud-init runs them: the boothook on every boot and before e
 
 from __future__ import annotations
 
+import base64
+import gzip
 import shlex
 from datetime import timedelta
 from pathlib import Path
@@ -69,17 +71,17 @@ idle=${{seen//[!i]/}}
 
 SETUP = """\
 #!/bin/bash
-# Set-up as the SSH user; the same two files that `fleet` brings to a machine that is not its own.
+# Set-up as the SSH user; the same two files that `fleet` brings to a machine that is not its own, packed to fit.
 # Unattended upgrades restart drivers and services under a training run.
 systemctl disable --now unattended-upgrades.service dnf-automatic.timer needrestart.service 2> /dev/null
 as_user() {{ sudo -u {user} -H "$@"; }}
-as_user bash -c 'mkdir -p ~/fleet/setup && cat > ~/fleet/setup/swift-lock.txt' << 'END-OF-LOCK'
+as_user bash -c 'mkdir -p ~/fleet/setup && base64 -d | gunzip > ~/fleet/setup/{profile}.txt' << 'END-OF-LOCK'
 {lock}END-OF-LOCK
-as_user bash -c 'cat > ~/fleet/setup/setup.sh' << 'END-OF-SETUP'
+as_user bash -c 'base64 -d | gunzip > ~/fleet/setup/setup.sh' << 'END-OF-SETUP'
 {setup}END-OF-SETUP
 # A unit of its own: cloud-init prints the host keys, which the operator waits for, only after this script has ended.
-systemd-run --unit=fleet-setup --uid={user} --setenv=FLEET_SHARED={shared}{iam} \\
-  --setenv=FLEET_SHARED_PATH={shared_path} bash -c 'bash ~/fleet/setup/setup.sh'
+systemd-run --unit=fleet-setup --uid={user} --setenv=FLEET_PROFILE={profile} \\
+  --setenv=FLEET_SHARED={shared}{iam} --setenv=FLEET_SHARED_PATH={shared_path} bash -c 'bash ~/fleet/setup/setup.sh'
 """
 
 
@@ -91,11 +93,13 @@ def user_data(
     shared: str,
     shared_path: str,
     scripts: Path,
+    profile: str = "base",
     shared_by_role: bool = True,
 ) -> str:
     """idle_minutes: 0 for never; shared: "fs-...:fsap-...", "fs-...@tcp:/..." or ""; scripts: the folder with setup.sh
-    and swift-lock.txt.
+    and `locks/`.
 
+    profile: whose environment is made.
     shared_by_role: False where the nodes have none by which the file system would know them.
 
     Raises ValueError where EC2 would refuse the size.
@@ -107,8 +111,9 @@ def user_data(
             "setup.sh",
             SETUP.format(
                 user=shlex.quote(user),
-                lock=(scripts / "swift-lock.txt").read_text(encoding="utf-8"),
-                setup=(scripts / "setup.sh").read_text(encoding="utf-8"),
+                profile=profile,
+                lock=_packed(scripts / "locks" / f"{profile}.txt"),
+                setup=_packed(scripts / "setup.sh"),
                 shared=shlex.quote(shared),
                 shared_path=shlex.quote(shared_path),
                 iam="" if shared_by_role else " --setenv=FLEET_SHARED_IAM=",
@@ -126,6 +131,11 @@ def user_data(
     if size > LIMIT_BYTES:
         raise ValueError(f"user data is {size} bytes, EC2 takes {LIMIT_BYTES}")
     return whole
+
+
+def _packed(file: Path) -> str:
+    """Lines of base64 of the gzipped file, the same on every day."""
+    return base64.encodebytes(gzip.compress(file.read_bytes(), mtime=0)).decode("ascii")
 
 
 def _lease(lifetime: timedelta, idle_minutes: int, user: str, shared_path: str) -> str:

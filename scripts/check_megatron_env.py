@@ -4,7 +4,7 @@
     python3 check_megatron_env.py [--json]
 
 Runs by any Python >= 3.8, with nothing but its standard library. What it looks into is the environment of --python
-(by default ~/swift-env), each import in a process of its own: a library that crashes is a check that failed.
+(by default ~/swift-env-megatron), each import in a process of its own: a library that crashes is a check that failed.
 A check is ok, warn (it trains, slower or not with everything) or fail. Exit code 1 where one failed, else 0.
 Versions: the wheel of ms-swift 4.6.0, mcore-bridge's and TransformerEngine's own requirements.
 """
@@ -96,7 +96,7 @@ def main(arguments=None):
 
 
 def options(arguments=None):
-    home = Path.home() / "swift-env" / "bin" / "python"
+    home = Path.home() / "swift-env-megatron" / "bin" / "python"
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--python", default=str(home) if home.exists() else sys.executable, help="the environment's")
     parser.add_argument("--json", action="store_true", help="one JSON object")
@@ -171,7 +171,9 @@ def row(name, good, found, needed, hint, bad="fail"):
 
 def environment(facts, asked):
     packages, python = facts["packages"], facts["python"]
-    yield row("python", numbers(python) >= (3, 10), python or "none", "3.10 or newer", "Make ~/swift-env of 3.12.")
+    yield row(
+        "python", numbers(python) >= (3, 10), python or "none", "3.10 or newer", "Make ~/swift-env-megatron of 3.12."
+    )
     swift, whole = packages.get("ms-swift", ""), len(facts["scripts"]) == 2
     needed = f"{asked.swift} with its scripts swift and megatron"
     hint = f"uv pip install 'ms-swift[megatron]=={asked.swift}'"

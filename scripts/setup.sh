@@ -1,21 +1,27 @@
 #!/usr/bin/env bash
-# Sets up one node for ms-swift: local disk, uv, the locked environment in ~/swift-env, the shared folder.
+# Sets up one node for ms-swift: local disk, uv, a profile's locked environment, the shared folder.
 #
 # Runs as the SSH user; needs sudo only to mount. Idempotent: a step that is done is skipped, and a run that was
 # cut off goes on where it stopped. What it does can be read from outside, in ~/fleet/bootstrap/:
 #   steps.tsv   step <tab> running|ok|skipped|failed <tab> seconds since 1970 <tab> detail
 #   STEP.log    what the step printed
-#   ready.json  versions, written last and only when everything is there
+#   PROFILE.ready.json  versions, written last and only when everything is there
+# The environment is in ~/swift-env for the profile base, in ~/swift-env-PROFILE for another. One that an image brings,
+# made from the same lock file, is used as it is.
 #
-# Reads: FLEET_SHARED      "fs-...:fsap-...", the EFS file system and access point to mount; "NAME@tcp:/MOUNT", a Lustre
+# Reads: PROFILE.txt beside this file: the packages, their versions, the Pythons that they are for
+#        FLEET_PROFILE     base by default
+#        FLEET_SHARED      "fs-...:fsap-...", the EFS file system and access point to mount; "NAME@tcp:/MOUNT", a Lustre
 #                          one; or nothing
 #        FLEET_SHARED_IAM  "iam," by default: the node's role is shown to the file system; empty where it has none
 #        FLEET_SHARED_PATH where to mount it (default ~/shared)
 #        FLEET_SCRATCH     where the image has mounted the node's local NVMe (default /opt/dlami/nvme), if it has
 set -uo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-lock=$here/swift-lock.txt
+profile=${FLEET_PROFILE:-base}
+lock=$here/$profile.txt
 env=$HOME/swift-env
+[ "$profile" = base ] || env=$env-$profile
 state=$HOME/fleet/bootstrap
 shared=${FLEET_SHARED_PATH:-$HOME/shared}
 shared=${shared/#\~/$HOME}
@@ -24,21 +30,28 @@ exec 9> "$state/lock"
 flock -n 9 || exit 0 # another one is at it
 
 main() {
-  rm -f "$state/ready.json"
+  rm -f "$state/$profile.ready.json"
   step checks checks
   step scratch use_scratch
   step uv get_uv
   step environment make_environment
+  case $profile in
+    flash) step flash-attn build flash-attn==2.8.3 ;;
+    megatron)
+      step transformer-engine build transformer-engine-torch==2.16.0
+      step flash-attn build flash-attn==2.8.3
+      ;;
+  esac
   step shared mount_shared
   step verify verify
 }
 
 say() { printf '%s\t%s\t%s\t%s\n' "$1" "$2" "$(date +%s)" "${3:-}" >> "$state/steps.tsv"; }
 
-# step NAME FUNCTION: runs it with its output in NAME.log; return code 10 means "was there already".
+# step NAME COMMAND...: runs it with its output in NAME.log; return code 10 means "not done, and why in the last line".
 step() {
   say "$1" running
-  "$2" > "$state/$1.log" 2>&1
+  "${@:2}" > "$state/$1.log" 2>&1
   local code=$?
   case $code in
     0) say "$1" ok ;;
@@ -49,10 +62,15 @@ step() {
 
 checks() {
   [ "$(uname -s)" = Linux ] || { echo "ms-swift's wheels are for Linux, this is $(uname -s)"; return 1; }
-  local free
+  local free needed=12
+  case $profile in vllm | megatron) needed=25 ;; esac
+  [ -r "$lock" ] || { echo "no lock file of profile $profile beside setup.sh"; return 1; }
+  # torch's and vLLM's wheels are manylinux_2_28 (PEP 600)
+  getconf GNU_LIBC_VERSION | awk '{split($2, v, "."); exit !(v[1] > 2 || v[2] >= 28)}' ||
+    { echo "$(getconf GNU_LIBC_VERSION): the wheels need 2.28 or newer"; return 1; }
   free=$(df -Pk "$HOME" | awk 'NR==2 {print int($4/1048576)}')
   echo "$free GiB free in $HOME"
-  [ "$free" -ge 12 ] || { echo "$free GiB free in $HOME: the environment needs 12"; return 1; }
+  [ "$free" -ge $needed ] || { echo "$free GiB free in $HOME: the environment needs $needed"; return 1; }
 }
 
 # ~/scratch, with the hub caches on it unless they are somewhere already: what can be fetched again. A stop loses it.
@@ -93,11 +111,28 @@ make_environment() {
     return 10
   fi
   mkdir -p "$env" && touch "$env/.making"
-  "$UV" venv --quiet --allow-existing --python 3.12 "$env" ||
-    "$UV" venv --quiet --allow-existing --python 3.11 "$env" || return
+  local python
+  for python in $(sed -n 's/^# python: //p' "$lock"); do
+    "$UV" venv --quiet --allow-existing --python "$python" "$env" && break
+  done
+  [ -x "$env/bin/python" ] || { echo "no Python that profile $profile takes"; return 1; }
   "$UV" pip sync --quiet --python "$env/bin/python" "$lock" || return
   echo "$sum" > "$env/.lock"
   rm "$env/.making"
+}
+
+# build PACKAGE==VERSION: what has no wheel for this torch is compiled against it, unless its maker has one (both packages'
+# setup.py ask GitHub first). Only where a GPU is: nothing else needs it.
+build() {
+  local name=${1%%==*} cuda=${CUDA_HOME:-/usr/local/cuda} site
+  "$UV" pip show --quiet --python "$env/bin/python" "$name" 2> /dev/null && { echo "$name is there"; return 10; }
+  nvidia-smi -L 2> /dev/null | grep -q '^GPU ' || { echo "no GPU here: $1 is not built"; return 10; }
+  [ -x "$cuda/bin/nvcc" ] || { echo "$1 can't be built: no compiler at $cuda/bin/nvcc. Take AWS's Deep Learning image"; return 1; }
+  site=$("$env/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/nvidia
+  # cuDNN's and NCCL's headers are in their wheels; a job of nvcc takes up to 8 GiB
+  CUDA_HOME=$cuda CUDNN_PATH=$site/cudnn CPLUS_INCLUDE_PATH=$(printf '%s:' "$site"/*/include) NVTE_FRAMEWORK=pytorch \
+    PATH=$env/bin:$cuda/bin:$PATH MAX_JOBS=$(awk '/MemAvailable/ {n = int($2 / 8388608); print n ? n : 1}' /proc/meminfo) \
+    "$UV" pip install --quiet --python "$env/bin/python" --no-build-isolation --no-deps "$1"
 }
 
 mount_shared() {
@@ -134,17 +169,18 @@ try_mount() {
 }
 
 verify() {
-  "$env/bin/python" - "$shared" << 'PY' > "$state/ready.new" && mv "$state/ready.new" "$state/ready.json"
+  "$env/bin/python" - "$shared" "$env" "$profile" << 'PY' > "$state/ready.new" && mv "$state/ready.new" "$state/$profile.ready.json"
 import hashlib, importlib.metadata as meta, json, os, pathlib, platform, sys
 names = sorted(f"{d.name}=={d.version}" for d in meta.distributions())
-home = pathlib.Path.home()
+env = pathlib.Path(sys.argv[2])
 wanted = {"ms_swift": "ms-swift", "torch": "torch", "transformers": "transformers", "peft": "peft"}
 facts = {key: meta.version(name) for key, name in wanted.items()}
-swift = home / "swift-env/bin/swift"
+swift = env / "bin/swift"
 if not os.access(swift, os.X_OK):
     sys.exit(f"{swift} is missing")
-lock = home / "swift-env/.lock"
+lock = env / ".lock"
 facts |= {
+    "profile": sys.argv[3],
     "python": platform.python_version(),
     "lock": lock.read_text().strip() if lock.exists() else "by hand",
     "freeze_sha256": hashlib.sha256("\n".join(names).encode()).hexdigest(),

@@ -8,7 +8,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-#: As on the nodes (scripts/swift-lock.txt).
+#: As on the nodes (scripts/locks/base.txt).
 DATASETS = "datasets==4.8.4"
 #: The seconds of the call alone: what it imports first is no part of them.
 LOAD = """

@@ -19,7 +19,7 @@ from infra.errors import FleetError
 from training.checks import check
 from training.plan import Plan
 from training.readiness import Check
-from training.remote import Connection, Machines, Result
+from training.remote import Connection, Machines, Result, quoted
 
 #: Until all ranks have met, torch's import from a cold disk included; and until everything is over.
 MEET_S, MOST_S = 90, 150
@@ -59,13 +59,13 @@ dir="$HOME/fleet/preflight-$nonce"; mkdir -p "$dir"; cd "$dir" || exit 1
 printf %s "$script" > all_reduce.py
 cat > start.sh <<'END'
 for local in $(seq 0 $((local_size - 1))); do
-  ( RANK=$((first + local)) LOCAL_RANK=$local timeout -k 5 "$most" "$HOME/swift-env/bin/python" all_reduce.py "$meet" \
+  ( RANK=$((first + local)) LOCAL_RANK=$local timeout -k 5 "$most" "$python" all_reduce.py "$meet" \
       > $local.log 2>&1 < /dev/null; echo $? > $local.code ) &
 done
 wait
 : > done
 END
-export local_size first most meet
+export local_size first most meet python
 setsid nohup bash start.sh > /dev/null 2>&1 < /dev/null &
 """
 
@@ -112,7 +112,8 @@ def all_reduce(machines: Machines, plan: Plan, nonce: str) -> dict[int, list[Che
         "WORLD_SIZE": str(len(machines.ranks) * processes),
     }
     exports = "\n".join(f"export {name}={shlex.quote(value)}" for name, value in shared.items())
-    values = f"nonce={nonce}; meet={MEET_S}; most={MOST_S}; local_size={processes}"
+    python = quoted(f"{plan.swift_env}/bin/python")
+    values = f"nonce={nonce}; python={python}; meet={MEET_S}; most={MOST_S}; local_size={processes}"
 
     def start(connection: Connection) -> Result:
         first = machines.ranks.index(connection.node.rank) * processes

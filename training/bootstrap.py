@@ -1,26 +1,30 @@
 """Is every node set up, and alike? Waits for `scripts/setup.sh` on each node, and names what failed where.
 
-On a stack the node's user data starts it; on own machines and on this one `start` ships and starts it. What it
-publishes in `~/fleet/bootstrap/` is described at its top.
+On a stack the node's user data starts it, for one profile; on own machines and on this one, and for a profile that a
+stack's nodes lack, `start` ships and starts it. What it publishes in `~/fleet/bootstrap/` is described at its top.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shlex
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 from infra.errors import CloudRefused, FleetError
-from training.remote import Connection, Machines, NotLetIn, Unreachable, all_or_raise
+from training.remote import Connection, Machines, NotLetIn, Unreachable, all_or_raise, quoted
 from training.run import SetupStep
+from training.swift.profiles import folder
 
 ASK_S = 20.0
 MOST = timedelta(minutes=45)
+#: Of a profile whose packages are compiled on the node: flash-attn takes an hour on a few cores (its README).
+MOST_COMPILED = timedelta(hours=2)
+COMPILED = ("flash", "megatron")
 BACKOFF_S = (0.5, 2.0)
 SCRIPTS = Path(__file__).parents[1] / "scripts"
 TAIL_LINES = 15
@@ -35,9 +39,11 @@ held() { [ -e lock ] && grep -q ":$(stat -c %i lock) " /proc/locks; }
 START = r"""
 mkdir -p "$HOME/fleet/bootstrap"; cd "$HOME/fleet/bootstrap" || exit 1
 held && { echo running; exit 0; }
-grep -qs "\"lock\": *\"$sum\"" ready.json && [ "$(cat "$HOME/swift-env/.lock")" = "$sum" ] && { echo ready; exit 0; }
-rm -f ready.json steps.tsv
-FLEET_SHARED_PATH=$shared setsid nohup bash "$HOME/fleet/setup/setup.sh" > setup.log 2>&1 < /dev/null &
+sum=$(sha256sum < "$HOME/fleet/setup/$profile.txt" | cut -c1-64)
+grep -qs "\"lock\": *\"$sum\"" "$profile.ready.json" && [ "$(cat "$env/.lock")" = "$sum" ] && { echo ready; exit 0; }
+rm -f "$profile.ready.json" steps.tsv
+export FLEET_PROFILE=$profile FLEET_SHARED_PATH=$shared
+setsid nohup bash "$HOME/fleet/setup/setup.sh" > setup.log 2>&1 < /dev/null &
 for _ in $(seq 50); do held && break; kill -0 $! 2>/dev/null || break; sleep 0.1; done
 echo started
 """
@@ -46,13 +52,15 @@ POLL = r"""
 cd "$HOME/fleet/bootstrap" 2>/dev/null || exit 0
 [ ! -e lock ] || held || echo "not held"
 cat steps.tsv 2>/dev/null | sed 's/^/step\t/'
-[ ! -s ready.json ] || { printf 'ready\t'; tr -d '\n' < ready.json; echo; }
+for ready in *.ready.json; do
+  [ ! -s "$ready" ] || { printf 'ready\t'; tr -d '\n' < "$ready"; echo; }
+done
 """
 
 
 @dataclass(frozen=True)
 class Setup:
-    """What a node says of its environment. facts: all of ready.json."""
+    """What a node says of an environment. facts: all of PROFILE.ready.json."""
 
     rank: int
     facts: Mapping[str, str]
@@ -64,15 +72,17 @@ class Setup:
 
 @dataclass(frozen=True)
 class Bootstrapped:
-    """All nodes' set-ups, which are alike."""
+    """All nodes' set-ups by profile; those of one are alike."""
 
-    nodes: Mapping[int, Setup]
+    profiles: Mapping[str, Mapping[int, Setup]]
 
     @property
     def summary(self) -> str:
-        """`2 of 2 · swift 4.6.0 · torch 2.11.0 · identical`"""
-        count = len(self.nodes)
-        return f"{count} of {count} · {next(iter(self.nodes.values()))}" + (" · identical" if count > 1 else "")
+        """`2 of 2 · vllm: swift 4.6.0 · torch 2.11.0 · identical`"""
+        named = {"" if name == "base" else f"{name}: ": nodes for name, nodes in self.profiles.items()}
+        said = [f"{name}{nodes[min(nodes)]}" for name, nodes in named.items()]
+        count = len(next(iter(self.profiles.values())))
+        return " · ".join([f"{count} of {count}", *said, *(["identical"] if count > 1 else [])])
 
 
 @dataclass
@@ -92,27 +102,37 @@ class _Node:
 
 def bootstrap(
     machines: Machines,
+    profiles: Sequence[str] = ("base",),
     tell: Callable[[SetupStep], None] = lambda step: None,
     *,
-    most: timedelta = MOST,
+    scripts: Path = SCRIPTS,
 ) -> Bootstrapped:
-    """Sets up what nobody else does, and waits until every node is ready and alike. tell: each step as it changes."""
-    deadline = datetime.now(UTC) + most
-    if machines.inventory.source != "stack":
-        start(machines, SCRIPTS / "setup.sh", SCRIPTS / "swift-lock.txt")
-    return Bootstrapped(wait_ready(machines, tell, deadline))
+    """Every node with each of the profiles, and alike. tell: each step as it changes. scripts: setup.sh and `locks/`.
 
-
-def start(machines: Machines, script: Path, lock: Path) -> dict[int, str]:
-    """Ships the set-up and starts it on each node; a no-op where it runs, or has ended for this lock file.
-
-    Gives a word a node: started, running or ready. script, lock: scripts/setup.sh and its lock file.
+    What a stack's nodes make by themselves is waited for first; then each profile is made where its lock's is missing.
     """
-    digest = hashlib.sha256(lock.read_bytes()).hexdigest()
-    begin = f"sum={digest}; shared={shlex.quote(machines.inventory.shared_path)}\n{HELD}{START}"
+    if machines.inventory.source == "stack":
+        wait_ready(machines, tell, datetime.now(UTC) + MOST)
+    setups = {}
+    for profile in profiles:
+        words = start(machines, profile, scripts)
+        deadline = datetime.now(UTC) + (MOST_COMPILED if profile in COMPILED else MOST)
+        new = partial(_told, tell, {rank for rank, word in words.items() if word != "ready"})
+        setups[profile] = wait_ready(machines, new, deadline, profile)
+    return Bootstrapped(setups)
+
+
+def start(machines: Machines, profile: str, scripts: Path = SCRIPTS) -> dict[int, str]:
+    """Ships the set-up and starts it on each node; a no-op where it runs, or has ended for this profile's lock.
+
+    Gives a word a node: started, running or ready.
+    """
+    values = {"profile": profile, "shared": machines.inventory.shared_path}
+    given = "; ".join(f"{name}={shlex.quote(value)}" for name, value in values.items())
+    begin = f"{given}; env={quoted(folder(profile))}\n{HELD}{START}"
 
     def one(connection: Connection) -> str:
-        for file in (script, lock):
+        for file in (scripts / "setup.sh", scripts / "locks" / f"{profile}.txt"):
             connection.put(file, f"~/fleet/setup/{file.name}")
         return connection.run(begin, ASK_S).must(connection.node, "starting the set-up").out.strip()
 
@@ -123,8 +143,11 @@ def wait_ready(
     machines: Machines,
     on_progress: Callable[[SetupStep], None] = lambda step: None,
     deadline: datetime | None = None,
+    profile: str = "",
 ) -> dict[int, Setup]:
     """Each node's set-up once all are ready and alike; a node that doesn't answer yet is asked again.
+
+    profile: which; by default whichever its user data made.
 
     Raises at once where a node refuses for good or a step failed, with the tail of that step's log; at the
     deadline with the node that is missing and what it was last seen doing.
@@ -144,7 +167,7 @@ def wait_ready(
             if isinstance(answer, FleetError):
                 node.error = answer
             else:
-                for step in _read(node, rank, answer):
+                for step in _read(node, rank, answer, profile):
                     on_progress(step)
         failed = [rank for rank, node in nodes.items() if node.error]
         if failed:
@@ -171,11 +194,17 @@ def differences(setups: Mapping[int, Setup]) -> list[str]:
     return lines
 
 
+def _told(tell: Callable[[SetupStep], None], ranks: Collection[int], step: SetupStep) -> None:
+    """Tells of those that work; the others' steps were told, or are of another day."""
+    if step.rank in ranks:
+        tell(step)
+
+
 def _poll(connection: Connection) -> str:
     return connection.run(HELD + POLL, ASK_S).must(connection.node, "asking for the set-up").out
 
 
-def _read(node: _Node, rank: int, answer: str) -> list[SetupStep]:
+def _read(node: _Node, rank: int, answer: str, profile: str) -> list[SetupStep]:
     """The steps that are new in an answer; notes what the node now is."""
     lines = answer.splitlines()
     rows = [line.split("\t")[1:] for line in lines if line.startswith("step\t")]
@@ -188,12 +217,13 @@ def _read(node: _Node, rank: int, answer: str) -> list[SetupStep]:
     node.seen = len(rows)
     failed = [step for step, (state, _, _) in node.steps.items() if state == "failed"]
     node.not_held = node.not_held + 1 if "not held" in lines else 0
-    ready = [line.partition("\t")[2] for line in lines if line.startswith("ready\t")]
-    if failed:
+    ready = [json.loads(line.partition("\t")[2]) for line in lines if line.startswith("ready\t")]
+    mine = [facts for facts in ready if profile in ("", facts["profile"])]
+    if mine:  # before a failed step: that is another profile's, for setup.sh takes its own ready.json away first
+        node.setup = Setup(rank, {key: str(value) for key, value in mine[0].items()})
+    elif failed:
         detail = node.steps[failed[-1]][2]
         node.error = CloudRefused(f"set-up step {failed[-1]} failed" + (f": {detail}" if detail else ""))
-    elif ready:
-        node.setup = Setup(rank, {key: str(value) for key, value in json.loads(ready[0]).items()})
     elif node.not_held > 1:
         node.error = CloudRefused(f"set-up ended in step {_doing(node)} without being ready")
     return new

@@ -22,6 +22,7 @@ from training.swift.arguments import VERSION
 from training.swift.check import check
 from training.swift.given import World
 from training.swift.plugins import read_plugins
+from training.swift.profiles import missing, needed
 from training.swift.resume import unresumable
 
 MOST_BYTES = 2_000_000
@@ -68,7 +69,7 @@ def _of_step(job: Job, step: Job, file: Path, offer: Offer | None) -> list[Findi
     placed = place(step, file.parent)
     plugins, said = read_plugins(_plugin_files(step, file.parent))
     found = [*placed.findings, *(_pinned(job) if step is job else ()), *_data(step, file.parent, offer)]
-    found += [*_apart(step, offer), *said]
+    found += [*_apart(step, offer), *_installed(step), *said]
     if step.trainer == "torchrun":
         return found
     args = with_examples(job.steps, step.args)
@@ -115,7 +116,7 @@ def _data(job: Job, folder: Path, offer: Offer | None) -> list[Finding]:
 def _pinned(job: Job) -> list[Finding]:
     if job.ms_swift in (None, VERSION):
         return []
-    do = f"ms_swift: {VERSION}, or change scripts/swift-requirements.in and run scripts/lock"
+    do = f"ms_swift: {VERSION}, or change scripts/locks/*.in and run scripts/lock"
     return [Finding("warning", "ms_swift", f"the nodes get ms-swift {VERSION}, not {job.ms_swift}", do)]
 
 
@@ -139,6 +140,16 @@ def _apart(job: Job, offer: Offer | None) -> list[Finding]:
     do = "A stack with sharedFiles: true, or a folder that all nodes see at one path, /data/output say"
     what = f"a checkpoint would be spread over {offer.nodes} nodes that share no folder: no rank could read it whole"
     return [Finding("error", "args.output_dir", what, do)]
+
+
+def _installed(job: Job) -> list[Finding]:
+    """What fleet won't put on the nodes."""
+    asked = needed(job.trainer, job.command, job.args)
+    if engine := missing(job.args):
+        return [Finding("note", "", f"{engine} is in no profile", "Install it on the nodes before the run.")]
+    if job.profile and job.profile != asked.profile and asked.profile != "base":
+        return [Finding("note", "profile", f"{asked.why} asks for {asked.profile}, the job says {job.profile}")]
+    return []
 
 
 def _plugin_files(job: Job, folder: Path) -> dict[str, bytes]:

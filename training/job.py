@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 from infra.written import nearest, read_yaml, validate
+from training.swift.profiles import Needed, Profile, needed
 
 #: Commands of ms-swift 4.6, and which of them its wrapper starts under torchrun (swift/cli/main.py).
 SWIFT_COMMANDS = (
@@ -43,6 +44,7 @@ class JobStep(BaseModel):
     env: variables of the training processes. The five that make a rank (NNODES NODE_RANK MASTER_ADDR
         MASTER_PORT NPROC_PER_NODE) are the driver's and refused here.
     ranks: the nodes that it runs on; by default all for what torchrun starts, node 0 for the rest.
+    profile: the environment that it runs in, where that is not the one that its arguments ask for.
     nproc_per_node: processes a node; by default one a GPU, or one where there is none.
     """
 
@@ -55,6 +57,7 @@ class JobStep(BaseModel):
     plugins: tuple[str, ...] = ()
     env: dict[str, str] = Field(default_factory=dict)
     ranks: tuple[Annotated[int, Field(ge=0)], ...] = ()
+    profile: Profile | None = None
     nproc_per_node: Annotated[int, Field(ge=1)] | None = None
 
     @field_validator("env", mode="before")
@@ -102,6 +105,13 @@ class JobStep(BaseModel):
         if len(set(value)) < len(value):
             raise ValueError("a rank is named twice: a node runs one process group of a step")
         return value
+
+    @property
+    def needed(self) -> Needed:
+        """The profile that its nodes must have, and why."""
+        if self.profile:
+            return Needed(self.profile, "as the job says")
+        return needed(self.trainer, self.command, self.args)
 
     @property
     def distributed(self) -> bool:
@@ -154,6 +164,14 @@ class Job(JobStep):
         """The job and what comes then, each as a job of its own."""
         common = {"ms_swift": self.ms_swift, "secrets": self.secrets}
         return (self, *(Job.model_validate({**dict(step), **common}) for step in self.then))
+
+    @property
+    def needs(self) -> tuple[Needed, ...]:
+        """The profiles that its nodes must have for all steps, the first step's first."""
+        found: dict[str, Needed] = {}
+        for step in self.steps:
+            found.setdefault(step.needed.profile, step.needed)
+        return tuple(found.values())
 
 
 def load_job(path: Path) -> tuple[Job, dict[str, int]]:

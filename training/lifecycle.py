@@ -132,7 +132,7 @@ def begin(line: Line, machines: Machines, plan: Plan | None, fleet: Fleet) -> Ru
 def _prepared(line: Line, machines: Machines, plan: Plan, fleet: Fleet, *, may_replace: bool) -> Ready:
     """bootstrap, ship, preflight. What is not ready is refused, unless other machines would put it right, and may."""
     with line.stage("bootstrap") as telling:
-        facts = bootstrap(machines, lambda event: line.tell(event))
+        facts = bootstrap(machines, [one.profile for one in plan.job.needs], line.tell)
         telling.detail = facts.summary
         if isinstance(fleet, StackFleet):
             ends.prove(fleet, fleet.live(), machines)

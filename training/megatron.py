@@ -11,7 +11,6 @@ from typing import Any
 from infra.errors import FleetError
 from training.checks import check
 from training.inventory import Inventory
-from training.onnode import PYTHON
 from training.plan import Plan
 from training.readiness import Check, Readiness, Ready
 from training.remote import Machines, Result, quoted
@@ -46,7 +45,8 @@ def script(plan: Plan, shared: str) -> str:
     asked = ["--json", "--swift", VERSION, "--nodes", str(plan.nnodes), "--model", str(args.get("model", ""))]
     asked += ["--attention", str(args.get("attention_backend", "unfused" if plan.job.command == "export" else "flash"))]
     asked += ["--fp8", str(args.get("fp8_recipe", "delayed"))] if args.get("fp8_format") else []
-    return "\n".join([*exports, PYTHON, f"\"$python\" -I - {shlex.join(asked)} << 'PY'", SCRIPT.read_text(), "PY"])
+    python = f"{quoted(plan.swift_env)}/bin/python"
+    return "\n".join([*exports, f"{python} -I - {shlex.join(asked)} << 'PY'", SCRIPT.read_text(), "PY"])
 
 
 def judged(answer: Result | FleetError) -> list[Check]:

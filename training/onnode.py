@@ -121,8 +121,8 @@ done
 """
 )
 
-#: The environment's own Python, or the system's where there is none yet.
-PYTHON = 'python="$HOME/swift-env/bin/python"; [ -x "$python" ] || python=python3'
+#: The Python of an environment, or the system's where there is none yet.
+PYTHON = 'python=$(ls -d "$HOME"/swift-env*/bin/python 2>/dev/null | head -n 1); python=${python:-python3}'
 
 #: Starts `listener`, Python text, with the arguments `asked`, and gives its first line; it lives on by itself.
 LISTEN = rf"""

@@ -20,6 +20,7 @@ from training.job import Job
 from training.place import Shipment, place
 from training.swift.arguments import words
 from training.swift.environment import environment
+from training.swift.profiles import folder
 
 #: torchrun's rendezvous port and the last one that the security group opens for it.
 MASTER_PORTS = range(29500, 29601)
@@ -117,6 +118,11 @@ class Plan:
     def world_size(self) -> int:
         return self.nnodes * self.nproc_per_node if self.job.distributed else 1
 
+    @property
+    def swift_env(self) -> str:
+        """The folder on the nodes of what it runs with: ~/swift-env, or its profile's own."""
+        return folder(self.job.needed.profile)
+
     def rank_environment(self, rank: int, master_addr: str, master_port: int) -> dict[str, str]:
         """The five variables that make a rank; ms-swift's wrapper turns them into torchrun's options."""
         return {
@@ -138,7 +144,7 @@ class Plan:
 
     def words(self, env: Mapping[str, str]) -> list[str]:
         """The command of the rank with these five variables, its paths still with their placeholders."""
-        program = f"~/swift-env/bin/{self.job.trainer}"
+        program = f"{self.swift_env}/bin/{self.job.trainer}"
         if self.job.trainer != "torchrun":
             return [program, self.job.command, "args.yaml"]
         where = [word for name, value in env.items() for word in (f"--{name.lower()}", value)]

@@ -26,6 +26,7 @@ def lines(plan: Plan, fleet: Fleet, is_up: bool) -> list[str]:
     then = f", then {', '.join(step.name for step in plan.then)}" if plan.then else ""
     out = [f"{job.trainer} {job.command}{then}  {job.args.get('model', '')}  {gpus}  {plan.job_file}", ""]
     out.append(f"fleet    {offer.instance_type} x {offer.nodes}   {_state(fleet, is_up, plan.stays)}")
+    out += [f"{'profile' if number == 0 else '':9}{one}" for number, one in enumerate(plan.job.needs)]
     out += [f"{'cost' if first == 0 else '':9}{line}" for first, line in enumerate(_cost(plan, fleet))]
     if isinstance(fleet, StackFleet):
         out.append(f"limits   {_limits(offer, fleet)}")
@@ -107,6 +108,7 @@ def as_json(plan: Plan, fleet: Fleet, is_up: bool) -> dict[str, Any]:
         "command": f"{plan.job.trainer} {plan.job.command}",
         "fleet": {"source": fleet.source, "name": fleet.name, "is_up": is_up},
         "instance_type": offer.instance_type,
+        "profiles": {one.profile: one.why for one in plan.job.needs},
         "nodes": offer.nodes,
         "gpus_per_node": offer.gpus_per_node,
         "world_size": plan.world_size,

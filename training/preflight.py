@@ -58,8 +58,8 @@ fi
 cd /
 echo "shm $(df -Pk /dev/shm 2>/dev/null | awk 'NR==2 {print $2}')"
 echo "gpus $(timeout 20 nvidia-smi -L 2>/dev/null | grep -c '^GPU ')"
-[ -x "$HOME/swift-env/bin/$trainer" ] && echo "trainer 1"
-echo "versions $("$HOME/swift-env/bin/python" -I -c "$versions" 2>/dev/null)"
+[ -x "$environment/bin/$trainer" ] && echo "trainer 1"
+echo "versions $("$environment/bin/python" -I -c "$versions" 2>/dev/null)"
 n=0
 for path in "${paths[@]}"; do
   if [ -r "$path" ] && { [ ! -d "$path" ] || [ -x "$path" ]; }; then
@@ -153,7 +153,7 @@ def node_checks(plan: Plan, node: Node, asked: Asked, first: Asked) -> list[Chec
     shm_gib = int(said.get("shm") or 0) / 2**20
     skew_s, off = _skew(asked.skews_s, first.skews_s)
     versions, versions_0 = _versions(said), _versions(first.said)
-    trainer = f"~/swift-env/bin/{plan.job.trainer}"
+    trainer = f"{plan.swift_env}/bin/{plan.job.trainer}"
     gpus_needed = str(gpus) if gpus is not None else f"{plan.nproc_per_node if found_gpus else 0} or more"
     gpus_ok = found_gpus >= (gpus or 0) and (not found_gpus or plan.nproc_per_node <= found_gpus)
     checks = [
@@ -211,7 +211,7 @@ def _versions(said: Mapping[str, str]) -> str:
 def _script(plan: Plan, base: str) -> str:
     paths = " ".join(quoted(path) for path in plan.on_nodes)
     return "\n".join([
-        f"base={quoted(base)}; trainer={plan.job.trainer}; paths=({paths})",
+        f"base={quoted(base)}; environment={quoted(plan.swift_env)}; trainer={plan.job.trainer}; paths=({paths})",
         f"versions={shlex.quote(VERSIONS)}",
         ASK,
         BUSY,

@@ -18,9 +18,9 @@ import yaml
 from infra.errors import BadInput
 from infra.written import nearest, read_yaml, validate
 from training.job import Job, load_job
+from training.swift.profiles import PROFILES
 
 FOLDER = Path(__file__).parent / "recipes"
-PROFILES = ("base", "vllm", "eval", "megatron", "quant")
 #: As a head says that scripts/test --full runs the recipe, with a tiny model and a few rows in its places.
 SMALL = "small, on a CPU"
 _NEEDS = re.compile(r"no GPU|(\d+) GPUs? of (\d+) GiB")

@@ -15,6 +15,7 @@ from training import hosts as own
 from training.fit import Machine
 from training.inventory import Inventory, Node, Source
 from training.plan import Offer
+from training.swift.profiles import Profile
 
 if TYPE_CHECKING:
     from infra.cloud import Cloud
@@ -49,6 +50,7 @@ class StackFleet:
     """The fleet of a stack. key: the private key, where it isn't the one that this clone made.
 
     budget: USD of the run that makes it, beside the stack's own; set before anything is asked of the fleet.
+    profile: the run's environment, which nodes that it makes begin with.
     """
 
     root: Path
@@ -56,6 +58,7 @@ class StackFleet:
     key: Path | None = None
     source: Source = "stack"
     budget: float | None = None
+    profile: Profile | None = None
 
     @cached_property
     def stack(self) -> FleetStack:
@@ -162,7 +165,7 @@ class StackFleet:
     def up(self, say: Say = quiet) -> Inventory:
         if self.config.access == "ssm":
             self._tools()
-        self.stack.budget = self.budget
+        self.stack.budget, self.stack.profile = self.budget, self.profile
         counter = _Counter(say)
         outputs = self.stack.up(counter.on_change)
         for before in ("config_here", "hourly_cost"):  # it may have got another place than its first choice

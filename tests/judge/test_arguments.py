@@ -1,6 +1,6 @@
 """ms-swift is the judge: `fleet check` and its own parsers, beside each other, both ways. All cases in one process.
 
-Which environment: that of the `local` run, or the python that SWIFT_PYTHON names, made from scripts/swift-lock.txt.
+Which environment: that of the `local` run, or the python that SWIFT_PYTHON names, made from scripts/locks/base.txt.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """ms-swift is the judge: what it keeps of a data file, and what `fleet data check` says of it, beside each other.
 
-Which environment: that of the `local` run, or the python that SWIFT_PYTHON names, made from scripts/swift-lock.txt.
+Which environment: that of the `local` run, or the python that SWIFT_PYTHON names, made from scripts/locks/base.txt.
 """
 
 from __future__ import annotations

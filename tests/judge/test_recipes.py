@@ -1,6 +1,6 @@
 """ms-swift is the judge of the recipes: its parsers take each, its argument classes those that need no GPU to be made.
 
-Which environment: that of the `local` run, or the python that SWIFT_PYTHON names, made from scripts/swift-lock.txt.
+Which environment: that of the `local` run, or the python that SWIFT_PYTHON names, made from scripts/locks/base.txt.
 """
 
 from __future__ import annotations

@@ -197,7 +197,10 @@ def hosts(folder: Path, count: int) -> Iterator[Hosts]:
 
 
 def swift_env(home: Path, script: Path) -> None:
-    """A `~/swift-env` whose `swift` is a shell script: the process under supervision."""
+    """A `~/swift-env` whose `swift` is a shell script: the process under supervision. Also that of eval and vllm."""
+    home.mkdir(parents=True, exist_ok=True)
+    for profile in ("eval", "vllm"):
+        (home / f"swift-env-{profile}").symlink_to("swift-env")
     bin_ = home / "swift-env" / "bin"
     bin_.mkdir(parents=True)
     shutil.copy(script, bin_ / "swift")

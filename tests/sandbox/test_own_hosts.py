@@ -199,6 +199,6 @@ def test_a_local_run_trains_here_with_no_ssh_and_no_cloud(local: Local) -> None:
 def test_a_local_run_uses_the_locked_environment_that_set_up_made_in_home(local: Local) -> None:
     """CARD-4."""
     assert os.access(local.python, os.X_OK)
-    facts = json.loads((local.home / "fleet" / "bootstrap" / "ready.json").read_text())
+    facts = json.loads((local.home / "fleet" / "bootstrap" / "base.ready.json").read_text())
     assert facts["ms_swift"] == "4.6.0"
     assert not [one for one in local.project.processes().values() if "swift" in one]

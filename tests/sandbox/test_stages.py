@@ -19,7 +19,7 @@ import stagehosts
 from infra.errors import BadInput, CloudRefused
 from training import inventory
 from training import preflight as preflights
-from training.bootstrap import start, wait_ready
+from training.bootstrap import bootstrap, start, wait_ready
 from training.collect import collect
 from training.job import Job
 from training.launch import active_runs, find_run, launch, stop
@@ -28,7 +28,7 @@ from training.preflight import preflight
 from training.probe import offered_key, probe
 from training.readiness import Ready
 from training.remote import Machines, NotLetIn, Result, Unreachable
-from training.run import Event, LogLines, Note, Outcome, RankEnded, RankLost, Run, Step, World, new_run_id
+from training.run import Event, LogLines, Note, Outcome, RankEnded, RankLost, Run, SetupStep, Step, World, new_run_id
 from training.ship import send, ship
 from training.watch import offsets, watch, watch_once
 
@@ -435,69 +435,92 @@ say environment running
 """
 WELL = """
 say environment ok
-sha256sum < "$HOME/fleet/setup/lock.txt" | cut -c1-64 > "$HOME/swift-env/.lock"
-printf '{"ms_swift": "4.6.0", "torch": "%s", "lock": "%s"}' "$(cat ~/torch)" "$(cat ~/swift-env/.lock)" > ready.json
+env=$HOME/swift-env; [ $FLEET_PROFILE = base ] || env=$env-$FLEET_PROFILE; mkdir -p $env
+sha256sum < "$HOME/fleet/setup/$FLEET_PROFILE.txt" | cut -c1-64 > $env/.lock
+printf '{"profile": "%s", "ms_swift": "4.6.0", "torch": "%s", "lock": "%s"}' $FLEET_PROFILE "$(cat ~/torch)" \
+  "$(cat $env/.lock)" > $FLEET_PROFILE.ready.json
 """
 BAD = 'for n in $(seq 40); do echo "line $n"; done > environment.log; say environment failed "no space"; exit 1\n'
 
 
 @pytest.fixture
-def setup(hosts: stagehosts.Hosts, tmp_path: Path) -> Callable[[str], tuple[Path, Path]]:
-    def made(end: str) -> tuple[Path, Path]:
-        script, lock = tmp_path / "setup.sh", tmp_path / "lock.txt"
-        script.write_text(SETUP + end)
-        lock.write_text("ms-swift==4.6.0\n")
+def setup(hosts: stagehosts.Hosts, tmp_path: Path) -> Callable[[str], Path]:
+    def made(end: str) -> Path:
+        (tmp_path / "setup.sh").write_text(SETUP + end)
+        (tmp_path / "locks").mkdir(exist_ok=True)
+        for profile in ("base", "vllm"):
+            (tmp_path / "locks" / f"{profile}.txt").write_text(f"ms-swift==4.6.0\n# {profile}\n")
         for host in hosts.hosts:
             (host.home / "torch").write_text("2.11.0")
-        return script, lock
+        return tmp_path
 
     return made
 
 
 def test_own_machines_are_set_up_once(
-    hosts: stagehosts.Hosts, machines: Machines, setup: Callable[[str], tuple[Path, Path]]
+    hosts: stagehosts.Hosts, machines: Machines, setup: Callable[[str], Path]
 ) -> None:
     steps: list[object] = []
-    assert set(start(machines, *setup(WELL)).values()) == {"started"}
+    assert set(start(machines, "base", setup(WELL)).values()) == {"started"}
     setups = wait_ready(machines, steps.append)
     assert setups[1].facts["torch"] == "2.11.0" and len(steps) == 8
-    assert set(start(machines, *setup(WELL)).values()) == {"ready"}
+    assert set(start(machines, "base", setup(WELL)).values()) == {"ready"}
     assert [(host.home / "fleet/bootstrap/runs").read_text() for host in hosts.hosts] == ["run\n"] * 2
 
 
-def test_a_failed_step_is_named_with_its_node_and_the_end_of_its_log(
-    machines: Machines, setup: Callable[[str], tuple[Path, Path]]
+def test_a_profile_that_the_nodes_lack_is_made_beside_the_one_that_they_have(
+    hosts: stagehosts.Hosts, machines: Machines, setup: Callable[[str], Path]
 ) -> None:
-    start(machines, *setup(BAD))
+    for host in hosts.hosts:
+        (host.home / "swift-env-vllm").unlink()
+    # As after a stack's user data: the nodes made base by themselves.
+    start(machines, "base", setup(WELL))
+    wait_ready(machines)
+    on_stack = replace(machines.inventory, source="stack")
+    told: list[SetupStep] = []
+    with Machines(on_stack) as there:
+        found = bootstrap(there, ("base", "vllm"), told.append, scripts=setup(WELL))
+        assert found.summary == "2 of 2 · swift 4.6.0 · torch 2.11.0 · vllm: swift 4.6.0 · torch 2.11.0 · identical"
+        assert {setup.facts["profile"] for setup in found.profiles["vllm"].values()} == {"vllm"}
+        assert len(told) == 16, "four steps a node, of each profile once"
+        # One that fails says so, though the other is ready.
+        (hosts.hosts[1].home / "fleet/bootstrap/vllm.ready.json").unlink()
+        with pytest.raises(CloudRefused, match="node-1  set-up step environment failed: no space"):
+            bootstrap(there, ("base", "vllm"), scripts=setup(BAD))
+        assert bootstrap(there, ("base",), scripts=setup(BAD)).summary.startswith("2 of 2")
+
+
+def test_a_failed_step_is_named_with_its_node_and_the_end_of_its_log(
+    machines: Machines, setup: Callable[[str], Path]
+) -> None:
+    start(machines, "base", setup(BAD))
     with pytest.raises(CloudRefused) as error:
         wait_ready(machines)
     assert str(error.value).startswith("node-0  set-up step environment failed: no space")
     assert str(error.value).endswith("line 40") and "line 25" not in str(error.value)
 
 
-def test_a_set_up_that_was_killed_is_not_waited_for(
-    machines: Machines, setup: Callable[[str], tuple[Path, Path]]
-) -> None:
-    start(machines, *setup("kill -9 $$\n"))
+def test_a_set_up_that_was_killed_is_not_waited_for(machines: Machines, setup: Callable[[str], Path]) -> None:
+    start(machines, "base", setup("kill -9 $$\n"))
     with pytest.raises(CloudRefused, match="ended in step environment without being ready"):
         wait_ready(machines)
 
 
 def test_nodes_of_other_versions_are_refused(
-    hosts: stagehosts.Hosts, machines: Machines, setup: Callable[[str], tuple[Path, Path]]
+    hosts: stagehosts.Hosts, machines: Machines, setup: Callable[[str], Path]
 ) -> None:
     """DIST-5."""
     files = setup(WELL)
     (hosts.hosts[1].home / "torch").write_text("2.10.0")
-    start(machines, *files)
+    start(machines, "base", files)
     with pytest.raises(CloudRefused, match="torch: 2.11.0 on rank 0; 2.10.0 on rank 1"):
         wait_ready(machines)
 
 
 def test_a_node_whose_sshd_is_not_up_yet_is_waited_for(
-    hosts: stagehosts.Hosts, machines: Machines, setup: Callable[[str], tuple[Path, Path]]
+    hosts: stagehosts.Hosts, machines: Machines, setup: Callable[[str], Path]
 ) -> None:
-    start(machines, *setup(WELL))
+    start(machines, "base", setup(WELL))
     hosts.cut(hosts.hosts[1])
     threading.Timer(1.0, lambda: hosts.listen(hosts.hosts[1])).start()
     assert len(wait_ready(machines)) == 2

@@ -37,14 +37,17 @@ def check(job: Path, stack: str | None, hosts: str | None, local: bool, key: Pat
         key=lambda one: (("error", "warning", "note").index(one.severity), checked.lines.get(one.where, 0)),
     )
     fine = ok(findings)
+    needs = {one.profile: one for one in checked.job.needs} if checked.job else {}
     if as_json:
-        options.put_json({"ok": fine, "findings": [one.as_json() for one in findings]})
+        options.put_json({"ok": fine, "profiles": list(needs), "findings": [one.as_json() for one in findings]})
     else:
         for one in findings:
             click.echo(f"{one.severity:8} {sentence(one, job, checked.lines)}")
         errors = sum(one.severity == "error" for one in findings)
         counted = "1 error" if errors == 1 else f"{errors} errors"
         click.echo(f"{job}  {'ok' if fine else f'{counted}: it would be refused'}")
+        for need in needs.values():
+            click.echo(f"profile  {need}")
     return 0 if fine else 2
 
 

@@ -15,7 +15,7 @@ from training.cli import options
 def hosts() -> None:
     """Use machines that you already have: fleet hosts add NAME, then --hosts NAME instead of -s STACK.
 
-    The first machine added is NODE_RANK 0. Nothing is installed on them but ~/swift-env and ~/fleet.
+    The first machine added is NODE_RANK 0. Nothing is put on them but ~/fleet and a job's ~/swift-env*.
     """
 
 

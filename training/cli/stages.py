@@ -35,6 +35,8 @@ def made_plan(job: Path, fleet: Fleet, *, makes_it: bool | None = None, resume: 
     made, lines = checked_plan(job, fleet.offer())
     if resume:
         made = resumed(made, resume, options.project_root() / "runs" / resume)
+    if isinstance(fleet, StackFleet):
+        fleet.profile = made.job.needs[0].profile
     refuse(of_plan(made, machines()).findings, job, lines)
     return made
 

@@ -14,7 +14,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-#: What the nodes have: scripts/swift-lock.txt.
+#: What the nodes have: scripts/locks.
 VERSION = "4.6.0"
 _TRUE = {"yes", "true", "t", "y", "1"}
 _FALSE = {"no", "false", "f", "n", "0"}

@@ -152,6 +152,7 @@ FIELDS: dict[str, Any] = {
     "sshPort": 2222,
     "ami": "ami-0123456789abcdef0",
     "rootVolumeGib": 100,
+    "profile": "vllm",
     "sharedFiles": False,
     "sharedPath": "/mnt/shared",
     "retain": False,

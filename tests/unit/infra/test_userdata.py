@@ -1,9 +1,13 @@
 from __future__ import annotations
 
+import base64
 import email
+import gzip
 import os
+import random
 import shutil
 import subprocess
+import sys
 from datetime import timedelta
 from email.message import Message
 from pathlib import Path
@@ -29,7 +33,8 @@ def shipped(**given: object) -> str:
 
 def small(folder: Path, setup: str = 'echo "set up"\n') -> Path:
     (folder / "setup.sh").write_text(setup)
-    (folder / "swift-lock.txt").write_text("ms-swift==4.6.0\ntorch==2.9.1\n")
+    (folder / "locks").mkdir()
+    (folder / "locks" / "base.txt").write_text("ms-swift==4.6.0\ntorch==2.9.1\n")
     return folder
 
 
@@ -45,13 +50,14 @@ def test_the_lease_is_armed_before_anything_else() -> None:
     assert "--on-active" in lease.get_payload() and "shutdown -h now" in lease.get_payload()
 
 
-def test_it_fits_into_what_ec2_takes_with_room_to_spare() -> None:
-    assert len(shipped(idle_minutes=720, shared_path="/" + "x" * 200).encode("ascii")) < LIMIT_BYTES
+@pytest.mark.parametrize("lock", sorted((SCRIPTS / "locks").glob("*.txt")), ids=lambda file: file.stem)
+def test_it_fits_into_what_ec2_takes_with_room_to_spare(lock: Path) -> None:
+    assert len(shipped(idle_minutes=720, shared_path="/" + "x" * 200, profile=lock.stem).encode("ascii")) < LIMIT_BYTES
 
 
 def test_what_ec2_would_not_take_is_refused_with_its_size(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=f"bytes, EC2 takes {LIMIT_BYTES}"):
-        shipped(scripts=small(tmp_path, "#" * LIMIT_BYTES))
+        shipped(scripts=small(tmp_path, random.Random(0).randbytes(LIMIT_BYTES).hex()))
 
 
 @pytest.mark.parametrize("user", ["ec2-user", "o'brien", "a b"])
@@ -63,9 +69,11 @@ def test_each_part_is_a_shell_script(user: str, path: str) -> None:
 
 
 def test_both_files_of_the_set_up_go_over_unchanged() -> None:
-    setup = str(parts(shipped())[1].get_payload())
-    for name in ("setup.sh", "swift-lock.txt"):
-        assert (SCRIPTS / name).read_text() in setup
+    setup = str(parts(shipped(profile="vllm"))[1].get_payload())
+    assert "--setenv=FLEET_PROFILE=vllm " in setup
+    for mark, name in (("SETUP", "setup.sh"), ("LOCK", "locks/vllm.txt")):
+        packed = setup.split(f"END-OF-{mark}'\n")[1].split(f"END-OF-{mark}")[0]
+        assert gzip.decompress(base64.b64decode(packed)) == (SCRIPTS / name).read_bytes()
 
 
 class Boot:
@@ -221,6 +229,39 @@ def test_a_file_on_its_way_out_of_a_run_is_work(tmp_path: Path) -> None:
         idle(find=f'exec {shutil.which("find")} "$@"')
     idle(find=f'exec {shutil.which("find")} "$@"')
     assert idle.seen.read_text() == "bbi"
+
+
+GPU = "echo 'GPU 0: NVIDIA H100 80GB HBM3 (UUID: GPU-1)'"
+
+
+@pytest.mark.parametrize(
+    ("programs", "code", "said"),
+    [
+        ({}, 10, "no GPU here: flash-attn==2.8.3 is not built"),
+        ({"nvidia-smi": "exit 9"}, 10, "no GPU here: flash-attn==2.8.3 is not built"),
+        ({"nvidia-smi": GPU}, 1, "can't be built: no compiler at"),
+        ({"nvidia-smi": GPU, "bin/nvcc": "true"}, 0, "--no-build-isolation --no-deps flash-attn==2.8.3"),
+        ({"nvidia-smi": GPU, "bin/nvcc": "true", "there": ""}, 10, "flash-attn is there"),
+        ({"nvidia-smi": GPU, "bin/nvcc": "true", "broken": ""}, 2, "nvcc fatal"),
+    ],
+)
+def test_what_is_compiled_on_a_node_says_why_it_was_not(
+    tmp_path: Path, programs: dict[str, str], code: int, said: str
+) -> None:
+    uv = f"case $* in *show*) [ -e {tmp_path}/there ]; exit ;; esac; [ ! -e {tmp_path}/broken ] || "
+    uv += "{ echo nvcc fatal; exit 2; }; echo $*"
+    (tmp_path / "bin").mkdir()
+    for name, text in {"uv": uv, "nvidia-smi": "exit 127", **programs}.items():
+        (tmp_path / name).write_text(f"#!/bin/sh\n{text}\n")
+        (tmp_path / name).chmod(0o755)
+    (tmp_path / "swift-env-flash/bin").mkdir(parents=True)
+    (tmp_path / "swift-env-flash/bin/python").symlink_to(sys.executable)
+    script = f"source <(sed '/^main$/d' {SCRIPTS / 'setup.sh'}); UV={tmp_path}/uv; build flash-attn==2.8.3"
+    env = {"HOME": str(tmp_path), "PATH": f"{tmp_path}:{os.environ['PATH']}", "CUDA_HOME": str(tmp_path)}
+    done = subprocess.run(
+        ["bash", "-c", script], env=env | {"FLEET_PROFILE": "flash"}, capture_output=True, text=True, timeout=30
+    )
+    assert (done.returncode, said in done.stdout.splitlines()[-1]) == (code, True), done
 
 
 @pytest.mark.skipif(not os.path.ismount("/dev/shm"), reason="a real mount is wanted")

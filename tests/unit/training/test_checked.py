@@ -22,6 +22,7 @@ from training.cli.check import check as check_command
 from training.findings import Finding
 from training.plan import Offer
 from training.swift.plugins import read_plugins
+from training.swift.profiles import folder
 
 SFT = {"model": "Qwen/Qwen3-8B", "dataset": "swift/self-cognition#500", "max_length": 2048}
 REWARD = "from swift.rewards import ORM, orms\nclass Mine(ORM): pass\norms['mine'] = Mine\n"
@@ -116,7 +117,7 @@ def test_every_command_can_be_a_job_run_by_its_whole_path(tmp_path: Path, row: s
     args |= {key: ["/shared/checkpoint-10"] for key in args if key == "adapters"}
     job = {"trainer": trainer, "command": name, "args": args}
     plan, _ = checked_plan(written(tmp_path, job), Offer("g6.12xlarge", 2, 4, shared=True))
-    assert plan.command_line(0).endswith(f"~/swift-env/bin/{trainer} {name} args.yaml")
+    assert plan.command_line(0).endswith(f"{folder(plan.job.needed.profile)}/bin/{trainer} {name} args.yaml")
     assert plan.world_size == (8 if trainer == "megatron" or name in ("sft", "pt", "rlhf", "infer") else 1)
 
 
@@ -197,6 +198,7 @@ def test_fleet_check_gives_what_programs_rely_on(tmp_path: Path) -> None:
     assert done.return_value == 2
     assert json.loads(done.output) == {
         "ok": False,
+        "profiles": ["base"],
         "findings": [
             {
                 "severity": "error",
@@ -208,7 +210,7 @@ def test_fleet_check_gives_what_programs_rely_on(tmp_path: Path) -> None:
     }
     file = written(tmp_path, {"command": "sft", "args": SFT})
     done = CliRunner().invoke(check_command, [str(file), "--json"], standalone_mode=False)
-    assert (done.return_value, json.loads(done.output)) == (0, {"ok": True, "findings": []})
+    assert (done.return_value, json.loads(done.output)) == (0, {"ok": True, "profiles": ["base"], "findings": []})
 
 
 def test_fleet_check_imports_neither_torch_nor_ms_swift_nor_a_cloud(tmp_path: Path) -> None:
@@ -220,7 +222,7 @@ def test_fleet_check_imports_neither_torch_nor_ms_swift_nor_a_cloud(tmp_path: Pa
     )
     done = subprocess.run([sys.executable, "-c", script, str(file)], capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout == f"{file}  ok\n"
+    assert done.stdout == f"{file}  ok\nprofile  base\n"
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -71,6 +72,8 @@ def test_the_script_runs_on_a_node_as_it_is_sent_and_finds_what_is_missing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "swift-env-megatron/bin").mkdir(parents=True)
+    (tmp_path / "swift-env-megatron/bin/python").symlink_to(sys.executable)
     node = Node(0, "local", "", "127.0.0.1")
     with Machines(Inventory("local", "local", (node,))) as machines:
         made = environments(machines, plan(1, model="Qwen/Qwen3-8B"), [0], "")

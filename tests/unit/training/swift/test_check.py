@@ -167,7 +167,7 @@ def test_every_name_that_is_advised_exists(trainer: str, name: str) -> None:
 
 
 def test_the_table_is_that_of_the_nodes_environment() -> None:
-    lock = (Path(__file__).parents[4] / "scripts" / "swift-lock.txt").read_text().splitlines()
+    lock = (Path(__file__).parents[4] / "scripts" / "locks" / "base.txt").read_text().splitlines()
     made = json.loads(arguments.table_file(arguments.VERSION).read_text())
     for package in ("ms-swift", "transformers", "trl"):
         assert any(line.startswith(f"{package}=={made[package]}") for line in lock), package
