@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -371,6 +372,26 @@ def test_preflight_finds_the_meeting_place_and_refuses_a_busy_fleet(
         preflight(machines, plan())
     stop(machines, run, 0)
     assert preflight(machines, plan(), skip=NO_TORCH).ok
+
+
+def test_preflight_of_a_megatron_job_holds_every_node_to_its_own_script(
+    hosts: stagehosts.Hosts, machines: Machines
+) -> None:
+    """MEG-10."""
+    for host in hosts.hosts:
+        shutil.copy(host.home / "swift-env/bin/swift", host.home / "swift-env/bin/megatron")
+        python = host.home / "swift-env/bin/python"
+        python.write_text(f'#!/bin/bash\nexec {sys.executable} "$@"\n')
+        python.chmod(0o755)
+        shutil.copytree(host.home / "swift-env", host.home / "swift-env-megatron")
+    made = replace(plan(), job=Job(trainer="megatron", command="sft"))
+    found = preflights.look(machines, made, skip=NO_TORCH)
+    for node in found.nodes.values():
+        missing = {one.found.split()[0]: one for one in node.checks if one.name == "megatron"}
+        assert {"megatron-core", "mcore-bridge", "transformer-engine", "gpu"} <= set(missing)
+        assert not missing["megatron-core"].ok and "uv pip install" in missing["megatron-core"].do
+    without = preflights.look(machines, made, skip=(*NO_TORCH, "megatron"))
+    assert not [one for node in without.nodes.values() for one in node.checks if one.name == "megatron"]
 
 
 def test_preflight_steps_over_a_taken_port(hosts: stagehosts.Hosts, machines: Machines) -> None:
