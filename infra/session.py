@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import re
 import socket
+import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -107,7 +108,11 @@ class Session:
         """Found once: to find it is to ask it twice for its version, 0.2 s each."""
         from pulumi import automation
 
-        return automation.PulumiCommand(root=str(engine.ensure().parent.parent))
+        try:
+            return automation.PulumiCommand(root=str(engine.ensure().parent.parent))
+        except subprocess.CalledProcessError as error:
+            where = f"stack {self.name}"
+            raise CloudRefused(f"the engine can't say its version: {error}", where=where, do="Try again.") from error
 
     def _open(self, create: bool = True) -> automation.Stack:
         if self._opened is None:

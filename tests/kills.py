@@ -60,7 +60,8 @@ class Round:
 
 
 def summed(rounds: Iterable[Round]) -> dict[str, Any]:
-    """The figures of a soak; `twice`: ends and repairs that were not done when they were said once."""
+    """The figures of a soak; `twice`: ends and repairs that were not done when they were said once; `bugs`: killed
+    commands that ended with the exit code of one."""
     rounds = tuple(rounds)
     kills = [kill for one in rounds for kill in one.kills]
     return {
@@ -70,6 +71,7 @@ def summed(rounds: Iterable[Round]) -> dict[str, Any]:
         "ended_by": Counter(one.ended_by for one in rounds),
         "left": sum(len(one.left) for one in rounds),
         "twice": sum(len(one.refused) for one in rounds),
+        "bugs": sum(kill.code == 1 for kill in kills),
     }
 
 
