@@ -81,11 +81,15 @@ class Capacity(pulumi.ComponentResource):
         self.register_outputs({})
 
 
-def capacity_args(config: StackConfig, place: Place, tags: Mapping[str, str], ends_at: datetime) -> CapacityArgs:
+def capacity_args(
+    config: StackConfig, place: Place, tags: Mapping[str, str], ends_at: datetime, *, reserved: bool = False
+) -> CapacityArgs:
+    """reserved: whether a node that runs targets a reservation, which then stays though it is the last one."""
     return CapacityArgs(
         nodes=config.nodes,
         place=place,
-        reserve=config.capacity == "on-demand" and config.nodes > 1,  # one node is all or nothing by itself
+        # One node is all or nothing by itself.
+        reserve=config.capacity == "on-demand" and (config.nodes > 1 or reserved),
         reservation_id=config.capacity_reservation_id,
         market={"spot": "spot", "capacity-block": "capacity-block"}.get(config.capacity),
         # A capacity block lies close together by itself; spot in a group is refused only where it may stop, ours ends.

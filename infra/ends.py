@@ -30,6 +30,10 @@ class End:
     at: datetime | None = None
     detail: str = ""
 
+    @property
+    def is_past(self) -> bool:
+        return self.at is not None and self.at <= datetime.now(UTC)
+
 
 def held_by_aws(cloud: Cloud, stack: str, instance_ids: set[str], idle_minutes: int) -> tuple[End, End]:
     """The ends that need neither the nodes nor a person."""
@@ -59,7 +63,7 @@ def aws_schedule(cloud: Cloud, stack: str, instance_ids: set[str]) -> End:
     if unnamed:
         return End("AWS schedule", "missing", at, f"it does not name {', '.join(unnamed)}: fleet up rewrites it")
     if at <= datetime.now(UTC):
-        return End("AWS schedule", "missing", at, "its time is past")
+        return End("AWS schedule", "missing", at, "its time is past: fleet up makes it anew")
     try:
         if not _may_terminate(cloud, found["Target"]["RoleArn"].rpartition("/")[2], stack):
             return End("AWS schedule", "missing", at, "its role may not terminate the nodes: fleet up gives the right")

@@ -35,7 +35,9 @@ class Thing:
 
 @dataclass(frozen=True)
 class Node:
-    """A machine that bills: its state, type and zone, when AWS launched it (UTC), how long its tag says it lives."""
+    """A machine that bills: its state, type and zone, when AWS launched it (UTC), how long its tag says it lives, the
+    reservation that it targets.
+    """
 
     id: str
     state: str
@@ -44,6 +46,7 @@ class Node:
     launched_at: datetime
     lifetime: timedelta | None = None
     stack: str = ""
+    reservation: str = ""
 
     @property
     def ends_at(self) -> datetime | None:
@@ -82,6 +85,7 @@ def nodes(cloud: Cloud, stack: str | None) -> Iterator[Node]:
     for group in pages(cloud, "ec2", "describe_instances", "Reservations", Filters=[*tagged(stack), states]):
         for one in group["Instances"]:
             tags = {tag["Key"]: tag["Value"] for tag in one.get("Tags", [])}
+            target = one.get("CapacityReservationSpecification", {}).get("CapacityReservationTarget", {})
             yield Node(
                 one["InstanceId"],
                 one["State"]["Name"],
@@ -90,6 +94,7 @@ def nodes(cloud: Cloud, stack: str | None) -> Iterator[Node]:
                 one["LaunchTime"].astimezone(UTC),
                 _lifetime(tags.get(LIFETIME_TAG, "")),
                 tags[STACK_TAG],
+                target.get("CapacityReservationId", ""),
             )
 
 

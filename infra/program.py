@@ -81,7 +81,7 @@ def fleet(
     tags = {STACK_TAG: stack}
 
     ends_at = site.now + config.lifetime + GRACE
-    capacity = Capacity(name, capacity_args(config, site.place, tags, ends_at), opts)
+    capacity = Capacity(name, capacity_args(config, site.place, tags, ends_at, reserved=site.reserved), opts)
     way = ways(config, len(site.interfaces) > 1)
     access = Access(name, AccessArgs(key, config.instance_role, right_to(config.s3), way.session, tags), opts)
     network = Network(

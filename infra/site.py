@@ -30,7 +30,8 @@ from infra.ways import ways
 @dataclass(frozen=True)
 class Site:
     """now: AWS's clock. operator_cidr: "" where SSH is open to nobody. subnet, files, lustre: existing ones, None for
-    the stack's own. ground: where in an existing VPC. interfaces: of each node; none is one plain interface.
+    the stack's own. ground: where in an existing VPC. interfaces: of each node; none is one plain interface. reserved:
+    whether a node that runs targets a reservation.
     """
 
     place: Place
@@ -41,6 +42,7 @@ class Site:
     interfaces: tuple[Interface, ...] = ()
     files: ExistingFiles | None = None
     lustre: ExistingLustre | None = None
+    reserved: bool = False
 
 
 def survey(cloud: Cloud, config: StackConfig, stack: str, place: Place | None = None) -> Site:
@@ -81,6 +83,7 @@ def survey(cloud: Cloud, config: StackConfig, stack: str, place: Place | None = 
         interfaces=interfaces,
         files=read_files(cloud, config, stack, place.zone, vpc_id),
         lustre=read_lustre(cloud, config, stack, vpc_id),
+        reserved=any(node.reservation for node in alive),
     )
 
 
@@ -141,7 +144,7 @@ def where_it_runs(alive: list[sweep.Node], config: StackConfig) -> Place | None:
     here = alive[0]
     if here.instance_type in config.instance_types:
         return Place(here.instance_type, config.zone or here.zone)
-    if config.capacity == "spot" or max(config.nodes, len(alive)) > 1:
+    if config.capacity == "spot" or max(config.nodes, len(alive)) > 1 or here.reservation:
         why = "a spot machine can't be stopped" if config.capacity == "spot" else "its machines are reserved as that"
         raise BadInput(
             f"the fleet runs on {here.instance_type}, and {why}",

@@ -93,10 +93,8 @@ class FleetStack:
         raise nowhere(self.walk, last, left, f"stack {self.name}")
 
     def undone(self, error: CloudRefused, on_change: OnChange = ignore) -> CloudRefused:
-        """The refusal of the last `up`, with what is left of it: docs/decisions/010. Ends what that `up` made.
-
-        Nodes that were there before stay, and so do shared files: who took them up again has trained on them.
-        """
+        """The refusal of the last `up`, with what is left of it: docs/decisions/010. Ends what that `up` made, but no
+        nodes that were there before, nor shared files that a fleet has trained on."""
         left = self._end_made(error, on_change)
         return CloudRefused(error.what, where=error.where, do=f"{left} {error.do}".strip())
 
@@ -187,6 +185,9 @@ class FleetStack:
 
         if self.config.capacity_reservation_id or self._before == NODES:
             return (None,)
+        up = self.outputs() if self._before and self.config.makes_lustre else None
+        if up:  # FSx for Lustre lives in its subnet, which another zone would replace
+            return (Place(up.nodes[0].instance_type, up.nodes[0].zone),)
         return choices(self.cloud, self.config, subnet_of(self.cloud, self.config))
 
     def outputs(self) -> Outputs | None:
@@ -293,9 +294,15 @@ class FleetStack:
         if gone and not alive:
             on_change(Change("repair", "pulumi:Stack", self.name, "started", "its nodes have ended: a new deadline"))
             sweep.end_schedule(self.cloud, self.name)
-        return bool(gone) or self._lost_an_end(alive)
+        return bool(gone) or self._lost_an_end(alive, on_change)
 
-    def _lost_an_end(self, alive: Collection[str]) -> bool:
-        """Whether AWS no longer holds an end of the nodes that run: the engine must read anew to make it again."""
+    def _lost_an_end(self, alive: Collection[str], on_change: OnChange) -> bool:
+        """Whether AWS no longer holds an end of the nodes that run: the engine must read anew to make it again. A
+        schedule whose time is past never fires, and an update leaves its time alone: it is taken away."""
         held = ends.held_by_aws(self.cloud, self.name, set(alive), self.config.idle_minutes) if alive else ()
-        return any(end.state == "missing" for end in held)
+        missing = [end for end in held if end.state == "missing"]
+        if any(end.is_past for end in missing):
+            said = "the time of its AWS schedule is past: it gets another, a lifetime from now"
+            on_change(Change("repair", "scheduler:Schedule", self.name, "started", said))
+            sweep.end_schedule(self.cloud, self.name)
+        return bool(missing)

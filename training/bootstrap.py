@@ -25,6 +25,8 @@ MOST = timedelta(minutes=45)
 #: Of a profile whose packages are compiled on the node: flash-attn takes an hour on a few cores (its README).
 MOST_COMPILED = timedelta(hours=2)
 COMPILED = ("flash", "megatron")
+#: A node that does not answer for so long is gone: its machine boots, or comes back from a reboot, in less.
+SILENT = timedelta(minutes=5)
 BACKOFF_S = (0.5, 2.0)
 SCRIPTS = Path(__file__).parents[1] / "scripts"
 TAIL_LINES = 15
@@ -49,7 +51,7 @@ echo started
 """
 
 POLL = r"""
-cd "$HOME/fleet/bootstrap" 2>/dev/null || exit 0
+cd "$HOME/fleet/bootstrap" 2>/dev/null || { echo gone; exit 0; }
 [ ! -e lock ] || held || echo "not held"
 cat steps.tsv 2>/dev/null | sed 's/^/step\t/'
 for ready in *.ready.json; do
@@ -94,6 +96,7 @@ class _Node:
     error: FleetError | None = None
     wait_s: float = BACKOFF_S[0]
     due: float = 0.0
+    silent_since: float | None = None
 
     @property
     def open(self) -> bool:
@@ -144,13 +147,14 @@ def wait_ready(
     on_progress: Callable[[SetupStep], None] = lambda step: None,
     deadline: datetime | None = None,
     profile: str = "",
+    silent: timedelta = SILENT,
 ) -> dict[int, Setup]:
     """Each node's set-up once all are ready and alike; a node that doesn't answer yet is asked again.
 
     profile: which; by default whichever its user data made.
 
-    Raises at once where a node refuses for good or a step failed, with the tail of that step's log; at the
-    deadline with the node that is missing and what it was last seen doing.
+    Raises at once where a node refuses for good or a step failed, with the tail of that step's log; after `silent`
+    where one does not answer; at the deadline with the node that is missing and what it was last seen doing.
     """
     nodes = {rank: _Node() for rank in machines.ranks}
     last: dict[int, FleetError] = {}
@@ -162,8 +166,12 @@ def wait_ready(
             node.wait_s = min(node.wait_s * 1.5, BACKOFF_S[1])
             if isinstance(answer, Unreachable | NotLetIn):
                 last[rank] = answer
+                node.silent_since = node.silent_since or time.monotonic()
+                if time.monotonic() - node.silent_since >= silent.total_seconds():
+                    node.error = _gone(answer, silent)
                 continue
             last.pop(rank, None)
+            node.silent_since = None
             if isinstance(answer, FleetError):
                 node.error = answer
             else:
@@ -214,6 +222,7 @@ def _read(node: _Node, rank: int, answer: str, profile: str) -> list[SetupStep]:
         at = float(epoch) if epoch.replace(".", "", 1).isdigit() else time.time()
         node.steps[step] = (state, at, detail)
         new.append(SetupStep(datetime.fromtimestamp(at, UTC), rank, step, state, detail))
+    lost = "gone" in lines and node.seen > 0
     node.seen = len(rows)
     failed = [step for step, (state, _, _) in node.steps.items() if state == "failed"]
     node.not_held = node.not_held + 1 if "not held" in lines else 0
@@ -224,9 +233,21 @@ def _read(node: _Node, rank: int, answer: str, profile: str) -> list[SetupStep]:
     elif failed:
         detail = node.steps[failed[-1]][2]
         node.error = CloudRefused(f"set-up step {failed[-1]} failed" + (f": {detail}" if detail else ""))
+    elif lost:
+        node.error = CloudRefused(
+            "what its set-up had written is gone: the machine lost its disk", where=f"rank {rank}", do=_LOOK
+        )
     elif node.not_held > 1:
         node.error = CloudRefused(f"set-up ended in step {_doing(node)} without being ready")
     return new
+
+
+_LOOK = "Look at the machine; of a stack's, fleet replace gives another."
+
+
+def _gone(answer: FleetError, silent: timedelta) -> FleetError:
+    minutes = silent / timedelta(minutes=1)
+    return CloudRefused(f"it has not answered for {minutes:g} min: {answer.what}", where=answer.where, do=_LOOK)
 
 
 def _doing(node: _Node) -> str:

@@ -56,6 +56,10 @@ class Screen:
         elif (line := self._line(event)) is not None:
             self._moving(line) if isinstance(event, Step | SetupStep) else self._still(line)
 
+    def priced(self, usd_per_hour: float | None, most_usd: float | None) -> None:
+        """What the fleet costs where it came to be: not always its first choice."""
+        self.usd_per_hour, self.most_usd = usd_per_hour, most_usd
+
     def close(self) -> None:
         if self._status:
             self._status.stop()

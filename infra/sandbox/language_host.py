@@ -53,7 +53,10 @@ class LanguageHost(LanguageServer):
         directory = Path(request.info.program_directory or request.program)
         entry = request.info.entry_point or "."
         self.program = lambda: run_program(directory, entry)
-        return super().Run(request, context)
+        answer = super().Run(request, context)
+        # What is wrong was logged where it arose; told as an error too, the engine would show it twice.
+        answer.bail = bool(answer.error)
+        return answer
 
     def RunPlugin(self, request: Any, context: Any) -> Any:
         """A plugin that ships as source: `python <its directory>`, until the engine ends it."""

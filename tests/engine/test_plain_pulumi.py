@@ -42,7 +42,7 @@ def test_a_wrong_key_fails_in_preview_with_its_name_and_creates_nothing(stack: P
         stack.stack()
     assert plain.code != 0
     assert re.search(r"swift-fleet:instanceTyp  unknown key\. Did you mean instanceType\?", plain.all)
-    assert "Traceback" not in plain.all
+    assert "Traceback" not in plain.all and plain.out.split("Diagnostics:")[1].count("Did you mean instanceType?") == 1
     assert ours.code == 2
     assert re.search(r"Pulumi\.sandbox\.yaml:\d+  swift-fleet:instanceTyp  unknown key", ours.err)
     assert made_calls(stack) == []

@@ -74,6 +74,8 @@ def test_a_fleet_is_resized_and_the_lower_ranks_stay(project: Project) -> None:
     assert refused.code == 4 and 'nodes: "3"' in (project.root / "stacks" / "Pulumi.sandbox.yaml").read_text()
     project.fleet("resize", "1", "-s", "sandbox", "--yes").ok()
     assert [node["id"] for node in nodes(project)] == [before[0]["id"]]
+    (kept,) = project.cloud().client("ec2").describe_capacity_reservations()["CapacityReservations"]
+    assert (kept["State"], kept["TotalInstanceCount"]) == ("active", 1), "what the last node targets"
     project.fleet("down", "-s", "sandbox").ok()
     assert project.left() == []
 

@@ -115,7 +115,13 @@ def test_a_guard_that_is_silently_off_is_told_of_and_up_makes_it_again_or_fails(
     (right,) = iam.list_role_policies(RoleName=role)["PolicyNames"]
     iam.delete_role_policy(RoleName=role, PolicyName=right)
     assert ends(whole, "scheduled") == ALL_ARMED | {"AWS schedule": "missing"}
-    whole.fleet("up", "-s", "scheduled", "--yes").ok()
+    scheduler = whole.cloud("scheduled").client("scheduler")
+    kept = scheduler.get_schedule(Name="swift-fleet-scheduled-end")
+    given = {key: kept[key] for key in ("Name", "FlexibleTimeWindow", "Target", "ScheduleExpressionTimezone")}
+    scheduler.update_schedule(**given, ScheduleExpression="at(2026-01-01T00:00:00)")
+    assert "its time is past" in whole.fleet("status", "-s", "scheduled").ok().out
+    done = whole.fleet("up", "-s", "scheduled", "--yes").ok()
+    assert "its AWS schedule is past: it gets another" in done.out
     assert iam.list_role_policies(RoleName=role)["PolicyNames"]
     whole.control("faults", [{"action": "GetSchedule", "code": "AccessDeniedException", "status": 403}])
     assert ends(whole, "scheduled") == ALL_ARMED | {"AWS schedule": "UNKNOWN"}

@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -545,6 +546,17 @@ def test_a_node_whose_sshd_is_not_up_yet_is_waited_for(
     hosts.cut(hosts.hosts[1])
     threading.Timer(1.0, lambda: hosts.listen(hosts.hosts[1])).start()
     assert len(wait_ready(machines)) == 2
+
+
+def test_a_node_that_loses_its_disk_or_falls_silent_is_not_waited_for(
+    hosts: stagehosts.Hosts, machines: Machines, setup: Callable[[str], tuple[Path, Path]]
+) -> None:
+    start(machines, *setup("sleep 60\n"))
+    with pytest.raises(CloudRefused, match="rank 1  what its set-up had written is gone"):
+        wait_ready(machines, lambda step: shutil.rmtree(hosts.hosts[1].home / "fleet", ignore_errors=True))
+    hosts.cut(hosts.hosts[0])
+    with pytest.raises(CloudRefused, match="it has not answered for 0.01 min"):
+        wait_ready(machines, silent=timedelta(seconds=0.6))
 
 
 def test_a_host_is_known_by_its_key_before_anybody_logs_in(hosts: stagehosts.Hosts) -> None:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from training.fleets import Fleet
     from training.plan import Plan
     from training.record import Record, Request
+    from training.run import Event
 
 
 @click.command()
@@ -241,12 +242,20 @@ def _carry_out(root: Path, request: Request, record: Record, plan: Plan | None, 
 def _once(root: Path, request: Request, record: Record, plan: Plan | None, fleet: Fleet, as_json: bool) -> None:
     from training.lifecycle import carry_out, run_folder
     from training.receipt import lines
+    from training.record import Stage
     from training.screen import Screen
     from training.telling import Line
 
     offer = fleet.offer()
     screen = Screen(as_json=as_json, usd_per_hour=offer.usd_per_hour, most_usd=offer.most_usd)
-    line = Line(request, record, screen.show, run_folder(root, request.run_id))
+
+    def show(event: Event | Stage) -> None:
+        screen.show(event)
+        if isinstance(event, Stage) and (event.stage, event.state) == ("up", "done"):
+            here = fleet.offer()
+            screen.priced(here.usd_per_hour, here.most_usd)
+
+    line = Line(request, record, show, run_folder(root, request.run_id))
     with interruptible(fleet):
         try:
             receipt = carry_out(line, plan, fleet)

@@ -166,6 +166,13 @@ def test_the_ssh_port_is_the_images(tmp_path: Path) -> None:
     assert (ssh["fromPort"], ssh["toPort"]) == (2222, 2222)
 
 
+def test_the_last_node_keeps_the_reservation_that_it_targets(tmp_path: Path) -> None:
+    kept = planned(tmp_path, place_of("g6.xlarge", reserved=True), nodes="1")
+    (room,) = kept.all("aws:ec2/capacityReservation:CapacityReservation")
+    assert room["instanceCount"] == 1
+    assert not planned(tmp_path, nodes="1").all("aws:ec2/capacityReservation:CapacityReservation")
+
+
 @pytest.mark.parametrize("rank", range(3))
 def test_a_node_guards_its_credentials_its_disk_and_its_end(fleet: Engine, rank: int) -> None:
     node = fleet.one(f"node-{rank:03d}")
@@ -536,3 +543,11 @@ def test_a_wrong_stack_is_refused_in_one_line_before_anything_is_made(
 
 def ingress(fleet: Engine) -> list[dict[str, Any]]:
     return fleet.all("aws:vpc/securityGroupIngressRule:SecurityGroupIngressRule")
+
+
+def test_what_a_fleet_is_made_of_keeps_its_names(tmp_path: Path) -> None:
+    """Another name alone replaces a resource of a fleet that runs: CONTRIBUTING.md, another name for a resource."""
+    wired = place_of("p5.48xlarge", interfaces=P5)
+    fleets = planned(tmp_path, nodes="1"), planned(tmp_path, wired, nodes="2", instanceType="p5.48xlarge", efa="true")
+    names = sorted({f"{one.typ} {one.name}" for fleet in fleets for one in fleet.made})
+    assert names == (Path(__file__).parent / "golden" / "names.txt").read_text(encoding="utf-8").splitlines()

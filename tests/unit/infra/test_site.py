@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -45,3 +46,9 @@ def test_a_fleet_stays_where_it_is_but_for_what_the_file_fixes(nodes: int, asked
 def test_another_type_is_refused_where_the_machines_could_not_start_again(nodes: int, asked: dict, said: str) -> None:
     with pytest.raises(BadInput, match=f"the fleet runs on m7i.xlarge, and {said}"):
         where_it_runs(alive(nodes), StackConfig(**{"instanceType": "m7i.2xlarge", **asked}))
+
+
+def test_the_last_machine_of_a_reserved_fleet_is_not_stopped_either() -> None:
+    (last,) = alive(1)
+    with pytest.raises(BadInput, match="its machines are reserved as that"):
+        where_it_runs([replace(last, reservation="cr-1")], StackConfig(instanceType="m7i.2xlarge"))

@@ -50,6 +50,14 @@ def test_where_nothing_can_move_each_event_is_a_line(capsys: pytest.CaptureFixtu
     assert capsys.readouterr().out == (GOLDEN / "screen.txt").read_text()
 
 
+def test_the_price_is_that_of_the_place_where_the_fleet_came_to_be(capsys: pytest.CaptureFixture[str]) -> None:
+    screen = Screen(as_json=False, usd_per_hour=10, most_usd=40)
+    screen.show(Stage(AT, "up", "started"))
+    screen.priced(20, 80)
+    screen.show(Step(after(3600), 0, 1, 2, 1.0, None, None, None, None, None))
+    assert "$20.00 spent, $80.00 at most" in capsys.readouterr().out
+
+
 def test_with_json_each_event_is_an_object_a_line_that_reads_back(capsys: pytest.CaptureFixture[str]) -> None:
     screen = Screen(as_json=True)
     for event in EVENTS:
