@@ -17,7 +17,12 @@ PROFILES: tuple[Profile, ...] = get_args(Profile)
 #: Weights that are quantized already, as their makers name them: reading AWQ or GPTQ takes gptqmodel (transformers 5).
 _QUANTIZED = re.compile(r"-(AWQ|GPTQ)\b", re.IGNORECASE)
 #: Models whose templates import qwen_vl_utils, timm, decord and the like (swift/model/models, `requires`).
-_SEES = re.compile(r"VL\b|VL[-_\d]|Omni|Ovis|MiniCPM-[Vvo]|vision|Audio", re.IGNORECASE)
+_SEES = re.compile(
+    # Qwen3.5 imports them even for text alone.
+    r"VL\b|VL[-_\d]|Omni|Ovis|MiniCPM-[Vvo]|vision|Audio|Qwen3\.[5-9]|UI-TARS|multimodal|LLaVA|CogVLM|CogAgent|Molmo"
+    r"|mPLUG|xcomposer|MonkeyOCR|MiMo-V2\.5|Valley",
+    re.IGNORECASE,
+)
 _FLASH = ("flash_attn", "flash_attention_2", "flash_attention_3", "flash_attention_4")
 #: Engines that no profile has: each pins a torch or peft of its own.
 _NOWHERE = ("sglang", "lmdeploy")

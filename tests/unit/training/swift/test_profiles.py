@@ -30,6 +30,11 @@ def packages(profile: str) -> dict[str, str]:
         ("swift", "sft", {"optim": "paged_adamw_8bit"}, "train"),
         ("swift", "sft", {"report_to": ["tensorboard", "wandb"]}, "train"),
         ("swift", "sft", {"model": "Qwen/Qwen2.5-VL-7B-Instruct"}, "train"),
+        # NOTE-1
+        ("swift", "sft", {"model": "Qwen/Qwen3.5-4B"}, "train"),
+        ("swift", "sft", {"model": "Qwen/Qwen3-VL-8B-Instruct", "deepspeed": "zero2"}, "train"),
+        ("swift", "sft", {"model": "Qwen/Qwen3-8B"}, "base"),
+        ("megatron", "sft", {"model": "Qwen/Qwen3.5-35B-A3B"}, "megatron"),
         ("swift", "web-ui", {}, "train"),
         ("swift", "rlhf", {"rlhf_type": "grpo", "reward_funcs": "format accuracy"}, "train"),
         ("swift", "sft", {"sequence_parallel_size": 4, "deepspeed": "zero3"}, "flash"),
@@ -67,6 +72,12 @@ def test_each_profile_has_a_lock_and_a_stack_may_name_it() -> None:
     assert {file.stem for file in LOCKS.glob("*.txt")} == {file.stem for file in LOCKS.glob("*.in")} == set(PROFILES)
     assert get_args(settings.Profile) == PROFILES
     assert len({folder(profile) for profile in PROFILES}) == len(PROFILES)
+
+
+@pytest.mark.parametrize("profile", ["train", "flash", "vllm", "eval", "quant", "megatron"])
+def test_what_models_of_pictures_import_is_where_they_may_train_or_serve(profile: str) -> None:
+    """NOTE-1: set-up installs it with the profile that the model asks for, or that something else does."""
+    assert {"qwen-vl-utils", "torchvision"} <= set(packages(profile))
 
 
 @pytest.mark.parametrize("profile", PROFILES)
