@@ -549,9 +549,9 @@ def test_a_node_whose_sshd_is_not_up_yet_is_waited_for(
 
 
 def test_a_node_that_loses_its_disk_or_falls_silent_is_not_waited_for(
-    hosts: stagehosts.Hosts, machines: Machines, setup: Callable[[str], tuple[Path, Path]]
+    hosts: stagehosts.Hosts, machines: Machines, setup: Callable[[str], Path]
 ) -> None:
-    start(machines, *setup("sleep 60\n"))
+    start(machines, "base", setup("sleep 60\n"))
     with pytest.raises(CloudRefused, match="rank 1  what its set-up had written is gone"):
         wait_ready(machines, lambda step: shutil.rmtree(hosts.hosts[1].home / "fleet", ignore_errors=True))
     hosts.cut(hosts.hosts[0])
