@@ -19,6 +19,8 @@ from training.swift.arguments import VERSION
 SCRIPT = Path(__file__).parents[1] / "scripts" / "check_megatron_env.py"
 #: Each of its imports has 180 s, and they run side by side; a cold disk takes a minute.
 ASK_S = 240.0
+#: Exit code of a node without the environment.
+NO_ENVIRONMENT = 9
 #: What is shown of a node where all is well.
 SHOWN = ("megatron-core", "mcore-bridge", "transformer-engine", "flash-attn")
 
@@ -46,13 +48,17 @@ def script(plan: Plan, shared: str) -> str:
     asked += ["--attention", str(args.get("attention_backend", "unfused" if plan.job.command == "export" else "flash"))]
     asked += ["--fp8", str(args.get("fp8_recipe", "delayed"))] if args.get("fp8_format") else []
     python = f"{quoted(plan.swift_env)}/bin/python"
-    return "\n".join([*exports, f"{python} -I - {shlex.join(asked)} << 'PY'", SCRIPT.read_text(), "PY"])
+    there = f"[ -x {python} ] || exit {NO_ENVIRONMENT}"
+    return "\n".join([there, *exports, f"{python} -I - {shlex.join(asked)} << 'PY'", SCRIPT.read_text(), "PY"])
 
 
 def judged(answer: Result | FleetError) -> list[Check]:
     """A node's answer: a check for each that failed, else one that says what there is and what is less than best."""
     if isinstance(answer, FleetError):
         return [check("megatron", False, answer.what, "an answer")]
+    if answer.exit_code == NO_ENVIRONMENT:
+        do = "fleet run sets the node up with it before it looks."
+        return [Check("megatron", False, "no environment yet", "the profile megatron", do)]
     try:
         told: Mapping[str, Any] = json.loads(answer.out)
     except ValueError:

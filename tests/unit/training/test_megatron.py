@@ -72,10 +72,11 @@ def test_the_script_runs_on_a_node_as_it_is_sent_and_finds_what_is_missing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
-    (tmp_path / "swift-env-megatron/bin").mkdir(parents=True)
-    (tmp_path / "swift-env-megatron/bin/python").symlink_to(sys.executable)
     node = Node(0, "local", "", "127.0.0.1")
     with Machines(Inventory("local", "local", (node,))) as machines:
+        assert [one.found for one in environments(machines, plan(1), [0], "")[0]] == ["no environment yet"]
+        (tmp_path / "swift-env-megatron/bin").mkdir(parents=True)
+        (tmp_path / "swift-env-megatron/bin/python").symlink_to(sys.executable)
         made = environments(machines, plan(1, model="Qwen/Qwen3-8B"), [0], "")
     assert {one.name for one in made[0]} == {"megatron"} and not any(one.ok for one in made[0])
     assert any(one.found == "megatron-core none" and "uv pip install" in one.do for one in made[0])
