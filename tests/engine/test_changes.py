@@ -51,7 +51,8 @@ def named(value: str | set[str]) -> str:
         ({"operatorCidr": "127.0.0.1/32"}, {"update": {"ssh"}}),
         ({"idleMinutes": "30"}, {"update": {"node-000-idle", "node-001-idle"}}),
         ({"rootVolumeGib": "300"}, {"update": BOTH}),
-        ({"nodes": "3"}, {"create": {"node-002", "node-002-idle"}, "update": {"room", "end"}}),
+        # "ranks" is the order that the state keeps of three or more, "default" Pulumi's own provider of it.
+        ({"nodes": "3"}, {"create": {"node-002", "node-002-idle", "ranks", "default"}, "update": {"room", "end"}}),
         ({"nodes": "1"}, {"delete": {"node-001", "node-001-idle"}, "update": {"room", "end"}}),
     ],
     ids=lambda one: " ".join(f"{key}={named(value)}" for key, value in one.items()) if one else "nothing",
