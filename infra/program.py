@@ -249,6 +249,7 @@ def _user_data(config: StackConfig, storage: Storage | Lustre | None) -> pulumi.
             shared_by_role=config.instance_role,
             shared_path=config.shared_path,
             profile=config.profile,
+            shared_environment=config.shared_environment,
             scripts=ROOT / "scripts",
         )
     )

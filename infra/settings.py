@@ -73,6 +73,8 @@ class StackConfig(BaseModel):
     instance_role: a role by which the file system knows the nodes, with no rights but those of `s3` and `access`.
         Without, their network does.
     profile: the environment that nodes make when they boot; `fleet run` takes its job's.
+    shared_environment: the first node makes it in the shared folder, for all; by default each node has its own, on its
+        disk, which starts faster.
     shared_files: a file system that every node mounts at `shared_path`.
     storage: what that is. efs grows with what is in it; fsx, FSx for Lustre, has a size and its bandwidth.
     fsx_gib: of FSx for Lustre.
@@ -111,6 +113,7 @@ class StackConfig(BaseModel):
     root_volume_gib: Annotated[int, Field(ge=30, le=16384)] = 200
     instance_role: bool = True
     profile: Profile = "base"
+    shared_environment: bool = False
     shared_files: bool = True
     storage: Literal["efs", "fsx"] = "efs"
     fsx_gib: SizeGib = 1200
@@ -218,7 +221,7 @@ class StackConfig(BaseModel):
 
     @model_validator(mode="after")
     def _files_are_shared(self) -> StackConfig:
-        for key in ("file_system_id", "retain", *(("storage",) if self.storage == "fsx" else ())):
+        for key in ("file_system_id", "retain", "shared_environment", *(("storage",) if self.storage == "fsx" else ())):
             if getattr(self, key) and not self.shared_files:
                 raise ValueError(f"{to_camel(key)} is about shared files: leave it out, or sharedFiles: false")
         if self.file_system_id and self.retain:

@@ -80,7 +80,7 @@ as_user bash -c 'mkdir -p ~/fleet/setup && base64 -d | gunzip > ~/fleet/setup/{p
 as_user bash -c 'base64 -d | gunzip > ~/fleet/setup/setup.sh' << 'END-OF-SETUP'
 {setup}END-OF-SETUP
 # A unit of its own: cloud-init prints the host keys, which the operator waits for, only after this script has ended.
-systemd-run --unit=fleet-setup --uid={user} --setenv=FLEET_PROFILE={profile} \\
+systemd-run --unit=fleet-setup --uid={user} --setenv=FLEET_PROFILE={profile}{once} \\
   --setenv=FLEET_SHARED={shared}{iam} --setenv=FLEET_SHARED_PATH={shared_path} bash -c 'bash ~/fleet/setup/setup.sh'
 """
 
@@ -94,12 +94,13 @@ def user_data(
     shared_path: str,
     scripts: Path,
     profile: str = "base",
+    shared_environment: bool = False,
     shared_by_role: bool = True,
 ) -> str:
     """idle_minutes: 0 for never; shared: "fs-...:fsap-...", "fs-...@tcp:/..." or ""; scripts: the folder with setup.sh
     and `locks/`.
 
-    profile: whose environment is made.
+    profile: whose environment is made; shared_environment: once, in the shared folder.
     shared_by_role: False where the nodes have none by which the file system would know them.
 
     Raises ValueError where EC2 would refuse the size.
@@ -112,6 +113,7 @@ def user_data(
             SETUP.format(
                 user=shlex.quote(user),
                 profile=profile,
+                once=" --setenv=FLEET_SHARED_ENVIRONMENT=1" if shared_environment else "",
                 lock=_packed(scripts / "locks" / f"{profile}.txt"),
                 setup=_packed(scripts / "setup.sh"),
                 shared=shlex.quote(shared),

@@ -15,6 +15,7 @@
 #                          one; or nothing
 #        FLEET_SHARED_IAM  "iam," by default: the node's role is shown to the file system; empty where it has none
 #        FLEET_SHARED_PATH where to mount it (default ~/shared)
+#        FLEET_SHARED_ENVIRONMENT  1: the environment is in that folder, made by the first node that comes, for all
 #        FLEET_SCRATCH     where the image has mounted the node's local NVMe (default /opt/dlami/nvme), if it has
 set -uo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -25,7 +26,10 @@ env=$HOME/swift-env
 state=$HOME/fleet/bootstrap
 shared=${FLEET_SHARED_PATH:-$HOME/shared}
 shared=${shared/#\~/$HOME}
+shelf=$shared/fleet-environments # of all nodes, where they share one
 mkdir -p "$state" "$HOME/fleet/runs"
+# Kept for the profiles that `fleet` adds later.
+[ -z "${FLEET_SHARED_ENVIRONMENT:-}" ] || touch "$here/shared-environment"
 exec 9> "$state/lock"
 flock -n 9 || exit 0 # another one is at it
 
@@ -34,7 +38,12 @@ main() {
   step checks checks
   step scratch use_scratch
   step uv get_uv
-  step environment make_environment
+  if [ -e "$here/shared-environment" ]; then
+    step shared mount_shared
+    step environment share_environment
+  else
+    step environment make_environment
+  fi
   case $profile in
     flash) step flash-attn build flash-attn==2.8.3 ;;
     megatron)
@@ -42,7 +51,8 @@ main() {
       step flash-attn build flash-attn==2.8.3
       ;;
   esac
-  step shared mount_shared
+  exec 8>&- # the next node's turn
+  [ -e "$here/shared-environment" ] || step shared mount_shared
   step verify verify
 }
 
@@ -119,6 +129,22 @@ make_environment() {
   "$UV" pip sync --quiet --python "$env/bin/python" "$lock" || return
   echo "$sum" > "$env/.lock"
   rm "$env/.making"
+}
+
+# A link to the shelf, whose folder is named after the lock: what others run is never changed. One node at a time, until
+# what is compiled is there too; the lock goes with the process, on NFS within its lease (90 s).
+share_environment() {
+  local there
+  [ -d "$shared" ] || { echo "no shared folder at $shared"; return 1; }
+  there=$shelf/$profile-$(sha256sum < "$lock" | cut -c1-12)
+  mkdir -p "$there" || return
+  if [ -e "$env" ] && [ ! -L "$env" ]; then make_environment; return; fi # the image brings one
+  ln -sfn "$there" "$env"
+  exec 8> "$there.turn"
+  flock -n 8 || { echo "another node makes it: waiting"; flock 8; } || return
+  # its Python too must be where all nodes see it, and no hard link reaches across file systems
+  export UV_PYTHON_INSTALL_DIR=$shelf/python UV_LINK_MODE=copy
+  make_environment
 }
 
 # build PACKAGE==VERSION: what has no wheel for this torch is compiled against it, unless its maker has one (both packages'

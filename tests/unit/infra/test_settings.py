@@ -153,6 +153,7 @@ FIELDS: dict[str, Any] = {
     "ami": "ami-0123456789abcdef0",
     "rootVolumeGib": 100,
     "profile": "vllm",
+    "sharedEnvironment": False,
     "sharedFiles": False,
     "sharedPath": "/mnt/shared",
     "retain": False,

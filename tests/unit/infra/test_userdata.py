@@ -231,6 +231,53 @@ def test_a_file_on_its_way_out_of_a_run_is_work(tmp_path: Path) -> None:
     assert idle.seen.read_text() == "bbi"
 
 
+UV = """
+case $1 in
+  venv) [ ! -e "$HOME/../dies" ] || exit 1; mkdir -p "${!#}/bin"; ln -sf /bin/true "${!#}/bin/python" ;;
+  pip) echo "$HOME $UV_LINK_MODE $UV_PYTHON_INSTALL_DIR" >> "$HOME/../made"; sleep 0.5 ;;
+esac
+"""
+
+
+def test_one_node_makes_the_environment_that_all_share_and_the_next_goes_on_where_it_died(tmp_path: Path) -> None:
+    setup, shared = tmp_path / "setup", tmp_path / "shared"
+    for folder in (setup, shared, tmp_path / "bin"):
+        folder.mkdir()
+    text = (SCRIPTS / "setup.sh").read_text().removesuffix("main\n")
+    (setup / "setup.sh").write_text(text + "checks() { :; }\nverify() { :; }\nmain\n")
+    (setup / "eval.txt").write_text("# python: 3.12\nms-swift==4.6.0\n")
+    (tmp_path / "bin/uv").write_text("#!/bin/bash" + UV)
+    (tmp_path / "bin/uv").chmod(0o755)
+
+    def booted(node: str) -> subprocess.Popen[bytes]:
+        """With no disk and no packages to look at: what is shared is the environment alone."""
+        (tmp_path / node).mkdir(exist_ok=True)
+        env = {
+            "HOME": str(tmp_path / node),
+            "PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}",
+            "FLEET_PROFILE": "eval",
+        }
+        env |= {"FLEET_SHARED_PATH": str(shared), "FLEET_SHARED_ENVIRONMENT": "1"}
+        return subprocess.Popen(["bash", str(setup / "setup.sh")], env=env)
+
+    (tmp_path / "dies").touch()
+    assert booted("first").wait(timeout=30) == 1
+    (tmp_path / "dies").unlink()
+    nodes = [booted(node) for node in ("first", "second", "third")]
+    assert [node.wait(timeout=30) for node in nodes] == [0, 0, 0]
+    [made] = (tmp_path / "made").read_text().splitlines()
+    assert made.endswith(f" copy {shared}/fleet-environments/python")
+    links = {(tmp_path / node / "swift-env-eval").resolve() for node in ("first", "second", "third")}
+    assert [link.parent for link in links] == [shared / "fleet-environments"]
+    steps = (tmp_path / "third/fleet/bootstrap/steps.tsv").read_text()
+    assert steps.index("shared\trunning") < steps.index("environment\trunning")
+    # A profile that is added later goes to the same shelf, without being told.
+    (setup / "awq.txt").write_text("# python: 3.12\n")
+    env = {"HOME": str(tmp_path / "third"), "PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}", "FLEET_PROFILE": "awq"}
+    subprocess.run(["bash", f"{setup}/setup.sh"], env=env | {"FLEET_SHARED_PATH": str(shared)}, timeout=30)
+    assert (tmp_path / "third/swift-env-awq").resolve().parent == shared / "fleet-environments"
+
+
 GPU = "echo 'GPU 0: NVIDIA H100 80GB HBM3 (UUID: GPU-1)'"
 
 
