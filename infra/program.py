@@ -191,7 +191,7 @@ def fleet(
 def by_rank(
     nodes: Nodes, near: NetworkNodes, opts: pulumi.ResourceOptions | None
 ) -> pulumi.Output[list[dict[str, Any]]]:
-    """The machines in order of rank, which is decided once and kept: docs/decisions/018."""
+    """The machines in order of rank, which is decided once and kept: docs/decisions/019."""
     rows = [
         {
             "name": node_name(number),

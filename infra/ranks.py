@@ -1,4 +1,4 @@
-"""Which machine is which rank: neighbours in the network are neighbours in rank (docs/decisions/018).
+"""Which machine is which rank: neighbours in the network are neighbours in rank (docs/decisions/019).
 
 NCCL joins nodes into rings in the order of their ranks and looks at no network beyond a node (NVIDIA/nccl#1340;
 aws-ofi-nccl's document on rank mapping). EC2 tells each machine's network nodes, from the widest to the nearest.
