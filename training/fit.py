@@ -108,10 +108,12 @@ PARALLEL = ("tensor_model", "pipeline_model", "context", "expert_model", "expert
 
 
 def sized(job: Job, folder: Path) -> Sized:
-    """A job with its models' shapes; BadInput, with what to do, where a shape is not known or the job trains nothing.
+    """The first step of a job that trains, with its models' shapes.
 
+    Raises BadInput, with what to do, where a shape is not known or nothing is trained.
     folder: of the job file, which paths in it start from.
     """
+    job = next((step for step in job.steps if step.command in TRAINING), job)
     if job.command not in TRAINING:
         raise BadInput(f"only training is estimated: {', '.join(TRAINING)}", where=f"{job.trainer} {job.command}")
     model = job.args.get("model")

@@ -15,7 +15,7 @@ import yaml
 
 from infra.errors import BadInput, CloudRefused, FleetError
 from training.job import SERVERS
-from training.onnode import BUSY, OURS, REAP_S, STOP, SUPERVISE
+from training.onnode import BUSY, OURS, REAP_S, STOP, SUPERVISE, whole_run
 from training.plan import Plan
 from training.readiness import Ready
 from training.remote import Connection, Machines, Result, all_or_raise
@@ -103,9 +103,10 @@ def active_runs(machines: Machines) -> tuple[tuple[str, ...], tuple[str, ...]]:
 def refuse_busy(name: str, busy: Sequence[str]) -> None:
     """BadInput where runs are on the fleet of that name: two would share its GPUs and ports."""
     if busy:
+        first = whole_run(busy[0])
         raise BadInput(
             f"{name} is busy with {', '.join(busy)}",
-            do=f"Wait (fleet attach {busy[0]}), stop it (fleet stop {busy[0]}), or use another fleet.",
+            do=f"Wait (fleet attach {first}), stop it (fleet stop {first}), or use another fleet.",
         )
 
 

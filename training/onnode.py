@@ -134,5 +134,15 @@ cat "$said"; rm -f "$said"
 """
 
 
+def step_run(run_id: str, step: str) -> str:
+    """The id by which the nodes know a later step of a run: run-7f3a.merge."""
+    return f"{run_id}.{step}"
+
+
+def whole_run(run_id: str) -> str:
+    """The run that a step belongs to, by the step's id."""
+    return run_id.partition(".")[0]
+
+
 def rank_dir(run_id: str, rank: int) -> str:
     return f"~/fleet/runs/{run_id}/rank-{rank}"

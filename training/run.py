@@ -97,11 +97,6 @@ def new_run_id() -> str:
     return f"run-{secrets.token_hex(2)}"
 
 
-def step_run(run_id: str, step: str) -> str:
-    """The id by which the nodes know a later step of a run: run-7f3a.merge."""
-    return f"{run_id}.{step}"
-
-
 def now() -> datetime:
     return datetime.now(UTC)
 

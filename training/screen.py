@@ -13,6 +13,7 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from training.onnode import whole_run
 from training.receipt import span
 from training.record import Stage
 from training.run import (
@@ -96,8 +97,8 @@ class Screen:
         if isinstance(event, Checkpoint):
             return f"  checkpoint {event.path}"
         if isinstance(event, Endpoint):
-            run = event.run.split(".")[0]
-            return f"  rank {event.rank} serves {event.url} ({event.health} answers): fleet tunnel {run}"
+            reach = f"fleet tunnel {whole_run(event.run)}"
+            return f"  rank {event.rank} serves {event.url} ({event.health} answers): {reach}"
         if isinstance(event, RankEnded):
             return f"  rank {event.rank} ended, exit code {event.exit_code}" if event.exit_code else None
         if isinstance(event, RankLost):

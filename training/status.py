@@ -13,6 +13,7 @@ from training.endpoints import endpoints
 from training.fleets import Fleet
 from training.launch import active_runs
 from training.lease import Lease, leases
+from training.onnode import whole_run
 from training.receipt import span
 from training.remote import Machines
 from training.run import Endpoint, now
@@ -109,8 +110,8 @@ def lines(status: Status) -> list[str]:
     if trains or not status.serves:
         out.append(f"trains      {', '.join(trains) or ('UNKNOWN' if status.unknown else 'nothing')}")
     for one in status.serves:
-        run = one.run.split(".")[0]
-        out.append(f"serves      {one.url}  rank {one.rank} of {one.run}: fleet tunnel {run} --rank {one.rank}")
+        reach = f"fleet tunnel {whole_run(one.run)} --rank {one.rank}"
+        out.append(f"serves      {one.url}  rank {one.rank} of {one.run}: {reach}")
     return out + [f"UNKNOWN     {why}" for why in status.unknown]
 
 

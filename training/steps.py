@@ -12,18 +12,19 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from infra.errors import CloudRefused, TrainingFailed
+from infra.errors import BadInput, CloudRefused, TrainingFailed
 from training import checkpoints
 from training.chain import served_until
 from training.collect import Artifacts, collect
 from training.endpoints import answering
 from training.launch import find_run, launch, stop
 from training.meeting import free_port
+from training.onnode import step_run
 from training.plan import Plan
 from training.readiness import Ready
 from training.references import filled_in, named_in
 from training.remote import Machines, all_or_raise
-from training.run import Note, Outcome, Run, now, step_run
+from training.run import Note, Outcome, Run, now
 from training.telling import Line, Telling
 from training.watch import watch, watch_once
 
@@ -73,6 +74,10 @@ def follow(line: Line, machines: Machines, first: Run, plan: Plan | None, done: 
 
     plan: None where another clone began it: then a step that no node knows can't be started, and CloudRefused says so.
     """
+    if plan and tuple(step.name for step in plan.then) != first.then:
+        steps = ", ".join((first.step, *first.then))
+        what = f"{first.id} began with the steps {steps}: the job file has others now"
+        raise BadInput(what, where=str(plan.job_file), do="Put them back, or start anew: fleet run JOB.")
     ended: list[Ended] = []
     left: Left = {}
     for number, name in enumerate((first.step, *first.then)):

@@ -17,7 +17,7 @@ from training.recipe import Recipe, recipes
 
 JUDGE = Path(__file__).parent / "judged.py"
 #: Need a package or GPUs that are not here before anything is said of what goes together.
-UNJUDGED = {"app", "eval", "rollout", "grpo-server", "infer-lora", "merge"}
+UNJUDGED = {"app", "eval", "rollout", "grpo-server", "grpo-two-nodes", "infer-lora", "merge"}
 #: Packages that are not here.
 WITHOUT = ("deepspeed", "use_liger_kernel")
 CPU = {"check_model": False, "use_cpu": True, "torch_dtype": "float32", "bf16": False, "fp16": False}

@@ -137,6 +137,7 @@ def stop(
     from infra.errors import CloudRefused
     from training.launch import active_runs
     from training.launch import stop as stop_run
+    from training.record import Record
     from training.steps import started
 
     failed: list[str] = []
@@ -147,6 +148,9 @@ def stop(
             raise BadInput(
                 f"{run.id} does not run", do=f"fleet receipt {run.id}, fleet logs {run.id} tell how it ended."
             )
+        record = Record(options.project_root() / ".fleet")
+        if record.state_of(run.id) == "serves":
+            record.state(run.id, "stopped")
         for one in reversed(live):
             failed += [f"{one.id} rank {rank}: {error}" for rank, error in stop_run(machines, one, grace).items()]
     if failed:
@@ -167,12 +171,13 @@ def reached(
     from training.fleets import fleet_of
     from training.launch import find_run
     from training.lifecycle import run_folder
+    from training.onnode import whole_run
     from training.record import Record
     from training.remote import Machines
 
     root = options.project_root()
     record = Record(root / ".fleet")
-    run_id = run_id or record.latest()
+    run_id = whole_run(run_id or record.latest())
     request = record.request(run_id)
     if stack or hosts or local:
         fleet = options.fleet_from(stack, hosts, local, key)

@@ -33,10 +33,11 @@ def tunnel(
     from infra.errors import BadInput, CloudRefused
     from training.cli.run import reached
     from training.endpoints import endpoints
+    from training.onnode import whole_run
     from training.shell import free_port, interactive, pinned, ssh_command, tunnel_command
 
     with reached(run_id, stack, hosts, local, key) as (machines, run, _):
-        mine = [one for one in endpoints(machines) if one.run.split(".")[0] == run.id]
+        mine = [one for one in endpoints(machines) if whole_run(one.run) == run.id]
         inventory = machines.inventory
     found = [one for one in mine if rank in (None, one.rank)]
     if not found:
