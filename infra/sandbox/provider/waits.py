@@ -13,9 +13,10 @@ from botocore.exceptions import ClientError
 
 T = TypeVar("T")
 
-# The embedded cloud answers in milliseconds; the published provider's first polls come after 2 to 10 s.
+# The embedded cloud answers in milliseconds; the published provider's first polls come after 2 to 10 s. At most as
+# long as its own: 256 nodes boot for minutes on one machine, and each asks for itself.
 FIRST_POLL = 0.02
-LONGEST_POLL = 1.0
+LONGEST_POLL = 4.0
 
 
 class Cancelled(RuntimeError):
