@@ -116,7 +116,8 @@ make_environment() {
     echo "$env holds this lock already"
     return 10
   fi
-  if [ -x "$env/bin/swift" ] && [ ! -e "$env/.lock" ] && [ ! -e "$env/.making" ]; then
+  # uv leaves an empty .lock in every environment that it installs into
+  if [ -x "$env/bin/swift" ] && [ ! -s "$env/.lock" ] && [ ! -e "$env/.making" ]; then
     echo "$env was made by hand: used as it is"
     return 10
   fi

@@ -39,6 +39,7 @@ BROKEN: dict[str, tuple[str, dict[str, Any], dict[str, Any], World | None]] = {
     "dataset": ("swift sft", {"dataset": GONE}, {"cached_dataset": ["cached"]}, None),
     "dataset-to-sample": ("swift sample", {"dataset": GONE}, {"dataset": ["a.jsonl"]}, None),
     "benchmarks": ("swift eval", {"eval_dataset": GONE}, {"eval_dataset": ["gsm8k"]}, None),
+    "evaluation-by-vllm": ("swift eval", {"infer_backend": "vllm"}, {"eval_url": "http://h:8000/v1"}, None),
     "weights": ("megatron sft", {"model": GONE}, {"mcore_model": "m-mcore"}, None),
     "iterations": ("megatron sft", {"num_train_epochs": GONE}, {"train_iters": 10}, None),
     "adapters-to-merge": ("swift merge-lora", {"adapters": GONE, "model": "a/b"}, {"adapters": ["c"]}, None),

@@ -1,7 +1,7 @@
 """What a fleet serves: the port that a server really got, whether it answers, and where others reach it.
 
 `swift deploy` and `swift rollout` take the next free port where theirs is busy (swift/arguments/deploy_args.py), so the
-port is the one that uvicorn says; that it answers is asked on the node itself.
+port is the one that uvicorn says, of a page the one that Gradio says; that it answers is asked on the node itself.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from training.run import Endpoint, Outcome, Run, now
 ASK_S = 60.0
 #: From "Uvicorn running on": it listens by then, and answers at once.
 HEALTH_S = 120
-PATHS = ("/health", "/v1/models")
+PATHS = ("/health", "/v1/models", "/")
 #: Addresses that stand for all of a machine's, and those that only the machine itself reaches.
 ALL, OWN = ("0.0.0.0", "::"), ("127.0.0.1", "localhost", "::1")
 

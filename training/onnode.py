@@ -114,7 +114,7 @@ SERVES = (
     LIVE
     + r"""
 live | while read -r dir; do
-  url=$(grep -aoE 'Uvicorn running on https?://[^ ]+' "$dir/log" 2>/dev/null | tail -n 1)
+  url=$(grep -aoE '(Uvicorn running on|Running on local URL:) +https?://[^ ]+' "$dir/log" 2>/dev/null | tail -n 1)
   run=${dir%/*}
   [ -z "$url" ] || echo "serves ${run##*/} ${url##* }"
 done

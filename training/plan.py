@@ -135,7 +135,7 @@ class Plan:
 
     def environment(self, shared: str = "") -> dict[str, str]:
         """What a rank has beside those: the job's own and its trainer's. shared: the folder that all nodes see."""
-        return environment(self.job.trainer, self.job.env, shared if self.nnodes > 1 else "")
+        return environment(self.job.trainer, self.job.env, shared if self.nnodes > 1 else "", self.job.command)
 
     def command_line(self, rank: int, master_addr: str = "<node 0>", master_port: int = 29500) -> str:
         """The rank's command as one would type it on the node."""

@@ -6,7 +6,7 @@ import json
 import math
 import os
 import shutil
-import signal
+import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +15,7 @@ from typing import Any
 import asking
 import pytest
 import yaml
-from project import Project, eventually, free_port, project_in
+from project import Project, free_port, project_in
 from small import TRAINING, benchmarks, jsonl, small
 
 from training.recipe import FOLDER, SMALL, Recipe, named, recipes
@@ -94,11 +94,12 @@ def bench(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     folder = tmp_path_factory.mktemp("bench")
     home = folder / "home"
     home.mkdir()
-    python = os.environ.get("SWIFT_PYTHON")
-    if python:
-        (home / "swift-env").symlink_to(Path(python).parents[1])
+    python = os.environ.get("SWIFT_PYTHON")  # of one environment for all, to be quicker
+    for name in ("swift-env", "swift-env-train", "swift-env-eval") if python else ():
+        (home / name).symlink_to(Path(python).parents[1])
     with project_in(folder / "clone") as project:
-        project.env |= {"HOME": str(home), "CUDA_VISIBLE_DEVICES": ""}
+        cache = subprocess.run(["uv", "cache", "dir"], check=True, capture_output=True, text=True).stdout.strip()
+        project.env |= {"HOME": str(home), "UV_CACHE_DIR": cache, "CUDA_VISIBLE_DEVICES": ""}
         yield Bench(project, tiny, home)
 
 
@@ -180,18 +181,15 @@ ANSWERS: dict[str, Callable[[str], str]] = {"deploy": asking.of_deploy, "app": a
 @FULL
 @pytest.mark.parametrize("recipe", SERVED, ids=lambda one: one.name)
 def test_a_server_answers(recipe: Recipe, bench: Bench) -> None:
-    port = free_port()
-    name = "port" if recipe.name == "deploy" else "server_port"
-    going = bench.project.going("run", bench.job(recipe, **{name: port}), "--local", "--json")
-    url = f"http://127.0.0.1:{port}"
-    going.until(lambda event: event.get("stage") == "train", within=WITHIN)
-    try:
-        eventually(lambda: asking.get(f"{url}/v1/models" if recipe.name == "deploy" else url), within=WITHIN)
-        assert ANSWERS[recipe.name](url)
-    finally:
-        going.signal(signal.SIGINT)
-        bench.project.fleet("stop", "--grace", "5").ok()
-    eventually(lambda: not asking.get(url), within=WITHIN)
+    port, page = free_port(), free_port()
+    ports = {"deploy": {"port": port}, "app": {"port": port, "server_port": page}, "web-ui": {"server_port": page}}
+    done = bench.project.fleet("run", bench.job(recipe, **ports[recipe.name]), "--local", "--json", within=WITHIN).ok()
+    [endpoint] = [event for event in done.events if event["event"] == "Endpoint"]
+    url = f"http://127.0.0.1:{port if recipe.name == 'deploy' else page}"
+    assert endpoint["url"] == url
+    assert ANSWERS[recipe.name](url)
+    bench.project.fleet("stop", endpoint["run"], "--grace", "5").ok()
+    assert not asking.get(url)
 
 
 def test_every_recipe_that_says_so_is_run_here() -> None:

@@ -11,17 +11,21 @@ MEGATRON = {
     "CUDA_DEVICE_MAX_CONNECTIONS": "1",
 }
 
+#: Commands whose page Gradio serves. It prints where it listens, which Python keeps back where the output is a file.
+PAGES = ("app", "web-ui")
+UNBUFFERED = {"PYTHONUNBUFFERED": "1"}
+
 #: DeepSpeed builds some kernels by nvcc when it first uses them; ssh without a terminal reads no .bashrc that would say
 #: where that is.
 CUDA_HOME = '[ -n "${CUDA_HOME:-}" ] || [ ! -x /usr/local/cuda/bin/nvcc ] || export CUDA_HOME=/usr/local/cuda'
 
 
-def environment(trainer: str, env: Mapping[str, str], shared: str = "") -> dict[str, str]:
+def environment(trainer: str, env: Mapping[str, str], shared: str = "", command: str = "") -> dict[str, str]:
     """The job's `env`, over what its trainer needs.
 
     shared: a folder that all nodes of more than one see: Megatron's ranks hang where they prepared the data apart
     (ms-swift issues 8108, 8234), so that they keep it there.
     """
     if trainer != "megatron":
-        return dict(env)
+        return {**(UNBUFFERED if command in PAGES else {}), **env}
     return {**MEGATRON, **({"MODELSCOPE_CACHE": f"{shared}/modelscope"} if shared else {}), **env}

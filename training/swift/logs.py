@@ -23,7 +23,9 @@ _VERSION = re.compile(r"/v\d+-\d{8}-\d{6}$")
 _SAVING = re.compile(r"Saving model checkpoint to (\S+)")
 _MEGATRON_SAVED = re.compile(r"Successfully saved Megatron model weights in `([^`]+)`")
 _KEPT = re.compile(r"(last|best)_model_checkpoint: (\S+)")
-_SERVES = re.compile(r"Uvicorn running on (https?://\S+)")
+_SERVES = re.compile(r"(Uvicorn running on|Running on local URL:) +(https?://\S+)")
+#: `swift app`: behind its page is a server of its own, which says first where it listens.
+_APP = re.compile(r"^run sh: .*/swift/cli/app\.py\b")
 _DURATION = re.compile(r"(\d+)([dhms])")
 #: The last line of a Python traceback, with or without torchrun's `[rank1]: ` before it.
 _RAISED = re.compile(
@@ -92,7 +94,10 @@ class KeptLine:
 
 @dataclass(frozen=True)
 class ServesLine:
+    """is_page: by Gradio, for a browser."""
+
     url: str
+    is_page: bool = False
 
 
 @dataclass(frozen=True)
@@ -118,7 +123,7 @@ def read_line(text: str) -> list[Saying]:
     if text.startswith("[INFO:swift] output_dir") and (found := _RUN_DIR.search(text)):
         return [RunDirLine(found[1])]
     if found := _SERVES.search(text):
-        return [ServesLine(found[1])]
+        return [ServesLine(found[2], found[1].startswith("Running"))]
     if error := read_error(text.rstrip()):
         return [error]
     return []
@@ -209,12 +214,14 @@ class LogState:
     last_checkpoint: str = ""
     best_checkpoint: str = ""
     serves: str = ""
+    is_app: bool = False
     ended_well: bool = False
     cause: tuple[int, str] | None = None
     echo: tuple[int, str] | None = None
 
     def take(self, number: int, text: str) -> list[Saying]:
         """Reads one piece; returns what it said."""
+        self.is_app = self.is_app or bool(_APP.search(text))
         said = read_line(text)
         for one in said:
             self._note(number, one)
@@ -242,8 +249,8 @@ class LogState:
                 self.last_checkpoint = path
             case KeptLine(which, path):
                 setattr(self, f"{which}_checkpoint", path)
-            case ServesLine(url):
-                self.serves = url
+            case ServesLine(url, is_page):
+                self.serves = url if is_page or not self.is_app else ""
             case ErrorLine(text, secondary):
                 if secondary:
                     self.echo = self.echo or (number, text)

@@ -53,6 +53,16 @@ def test_a_step_line_gives_every_number_it_has() -> None:
     assert step.grad_norm is not None and step.grad_norm != step.grad_norm
 
 
+def test_an_app_serves_where_its_page_is_and_not_where_the_model_behind_it_listens() -> None:
+    model, page = "INFO:     Uvicorn running on http://127.0.0.1:8000 (Press CTRL+C to quit)", "http://127.0.0.1:7860"
+    lines = ["run sh: `/e/bin/python /e/swift/cli/app.py --model m`", model, f"* Running on local URL:  {page}"]
+    said, served = LogState(), []
+    for number, line in enumerate(lines):
+        said.take(number, line)
+        served.append(said.serves)
+    assert served == ["", "", page]
+
+
 def test_a_step_of_ppo_is_read_with_its_policys_loss() -> None:
     (step,) = read_line(
         "{'eps': 0, 'objective/kl': '-3.81e-06', 'objective/scores': '-0.3405', 'loss/policy_avg': '-0.01373', "
