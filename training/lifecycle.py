@@ -233,6 +233,8 @@ def _failed(chain: Chain, line: Line, fleet: Fleet) -> FleetError:
         assert chain.error, "it has a step that failed, or an error"
         return TrainingFailed(chain.error.what, where=chain.error.where, do=f"{chain.error.do} {do}")
     outcome, run = chain.failed.outcome, chain.failed.run
+    if outcome.state == "lost":
+        do = _after_the_end(line, fleet, outcome.first_failed_rank)
     step = f"{run.step}: " if run.then or run.id != line.request.run_id else ""
     rank = "" if outcome.first_failed_rank is None else f"rank {outcome.first_failed_rank} failed first: "
     if outcome.state == "stopped":
@@ -243,14 +245,16 @@ def _failed(chain: Chain, line: Line, fleet: Fleet) -> FleetError:
     return TrainingFailed(f"{step}{rank}{said}", where=str(folder_of(line.folder, run)), do=do)
 
 
-def _after_the_end(line: Line, fleet: Fleet) -> str:
-    """A run that is over can't be gone on with: what is left of its fleet, and how to try again."""
+def _after_the_end(line: Line, fleet: Fleet, lost: int | None = None) -> str:
+    """A run that is over can't be gone on with: what is left of its fleet, and how to try again. lost: the rank whose
+    machine does not answer."""
     if line.request.source != "stack":
         return f"fleet logs {line.request.run_id} tells more."
     saved = any((line.folder / "output").glob("checkpoint-*"))
     goes_on = f" (--resume {line.request.run_id}: from its newest checkpoint)" if saved else ""
-    tries = f"fleet run JOB -s {fleet.name} tries again on it{goes_on}"
-    return f"{what_is_left(fleet)}: {tries}, fleet down -s {fleet.name} ends it."
+    other = f"fleet replace {lost} -s {fleet.name} gives the lost rank another machine, " if lost is not None else ""
+    tries = f"fleet run JOB -s {fleet.name} tries again{goes_on}"
+    return f"{what_is_left(fleet)}: {other}{tries}, fleet down -s {fleet.name} ends it."
 
 
 def what_next(request: Request, fleet: Fleet) -> str:
