@@ -21,9 +21,8 @@ MEGATRON_COMMANDS = ("sft", "pt", "rlhf", "export")
 DISTRIBUTED = {"swift": {"sft", "pt", "rlhf", "infer"}, "megatron": set(MEGATRON_COMMANDS)}
 COMMANDS = {"swift": SWIFT_COMMANDS, "megatron": MEGATRON_COMMANDS}
 
-#: Commands that go on until they are ended, and those of them that others ask over HTTP.
+#: Commands that go on until they are ended, asked by others or by a browser over HTTP.
 SERVERS = ("deploy", "rollout", "app", "web-ui")
-ENDPOINTS = ("deploy", "rollout")
 
 #: Of a step: it stands in paths, and between braces.
 NAME = r"^[a-z][a-z0-9-]*$"
@@ -120,7 +119,7 @@ class JobStep(BaseModel):
     @property
     def serves(self) -> bool:
         """Whether it publishes an endpoint: it is done when that answers, and goes on."""
-        return self.trainer == "swift" and self.command in ENDPOINTS
+        return self.trainer == "swift" and self.command in SERVERS
 
     @property
     def trains(self) -> bool:

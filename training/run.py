@@ -16,7 +16,7 @@ from typing import Any, Literal, get_args
 
 from infra.errors import BadInput
 from training.inventory import Inventory, Node
-from training.job import ENDPOINTS
+from training.job import SERVERS
 
 State = Literal["succeeded", "failed", "stopped", "lost", "running"]
 
@@ -60,7 +60,7 @@ class Run:
     @property
     def serves(self) -> bool:
         """Whether its ranks are endpoints: each listens, and none ends by itself."""
-        return self.trainer == "swift" and self.command in ENDPOINTS
+        return self.trainer == "swift" and self.command in SERVERS
 
     @property
     def master(self) -> int:
