@@ -65,7 +65,8 @@ def test_the_argument_that_asks_for_it_is_named() -> None:
 
 
 def test_a_recipe_names_the_profile_that_its_arguments_ask_for() -> None:
-    assert {one.name: one.profile for one in recipes()} == {one.name: one.job.needed.profile for one in recipes()}
+    """Of a chain, the one that its last steps add."""
+    assert {one.name: one.profile for one in recipes()} == {one.name: one.job.needs[-1].profile for one in recipes()}
 
 
 def test_each_profile_has_a_lock_and_a_stack_may_name_it() -> None:
