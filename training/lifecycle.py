@@ -68,20 +68,41 @@ def carry_out(line: Line, plan: Plan | None, fleet: Fleet) -> Receipt:
         if "collect" in done:
             return finish(line, fleet, None, collected(line.folder), left_up=request.leaves_up)
         if "launch" in done and not fleet.is_up():
-            # Its nodes ended (lease, schedule, spot, a person): a new fleet would be another run, and other money.
-            finish(line, fleet, None, None, left_up=False)
-            raise TrainingFailed("its nodes are gone", where=request.run_id, do=f"fleet run {request.job_file} anew.")
+            raise _gone(line, fleet)
         inventory = _up(line, fleet)
         with Machines(inventory) as machines:
             run = find_run(machines, request.run_id) or _begin(line, machines, plan, fleet)
-            chain = follow(line, machines, run, plan, done)
-            artifacts = _collect(line, machines, chain)
+            try:
+                chain = follow(line, machines, run, plan, done)
+                artifacts = _collect(line, machines, chain)
+            except CloudRefused:
+                if fleet.is_up():
+                    raise
+                raise _gone(line, fleet) from None
         if chain.failed or chain.error:
             finish(line, fleet, run, artifacts, left_up=request.source == "stack")
             raise _failed(chain, line, fleet)
         return finish(line, fleet, run, artifacts, left_up=request.leaves_up)
     except KeyboardInterrupt as error:
         raise Interrupted(f"{request.run_id} is left as it is", do=what_next(request, fleet)) from error
+
+
+def _gone(line: Line, fleet: Fleet) -> TrainingFailed:
+    """Its nodes ended (lease, schedule, spot, a person): a new fleet would be another run, and other money.
+
+    Shared files outlive them: what the run saved there is no machine's to delete, and bills by the GB alone.
+    """
+    request = line.request
+    saved = fleet.config_here.shared_path if isinstance(fleet, StackFleet) and fleet.config_here.shared_files else ""
+    finish(line, fleet, None, None, left_up=bool(saved), nodes_gone=bool(saved))
+    do = f"fleet run {request.job_file} anew."
+    if saved:
+        there = f"what it saved is in {saved}/runs/{request.run_id} of the shared files"
+        look = (
+            f"fleet up -s {fleet.name} and fleet ssh 0 -s {fleet.name} reach it, fleet down -s {fleet.name} deletes it"
+        )
+        do = f"{there}: {look}."
+    return TrainingFailed("its nodes are gone", where=request.run_id, do=do)
 
 
 def _up(line: Line, fleet: Fleet) -> Inventory:
@@ -174,7 +195,15 @@ def asked_of(teardown: Teardown) -> tuple[Asked, ...]:
     )
 
 
-def finish(line: Line, fleet: Fleet, run: Run | None, artifacts: Artifacts | None, *, left_up: bool) -> Receipt:
+def finish(
+    line: Line,
+    fleet: Fleet,
+    run: Run | None,
+    artifacts: Artifacts | None,
+    *,
+    left_up: bool,
+    nodes_gone: bool = False,
+) -> Receipt:
     """Ends the fleet unless it is left up, and writes the receipt and the report."""
     request = line.request
     since = fleet.billing_since()
@@ -195,6 +224,7 @@ def finish(line: Line, fleet: Fleet, run: Run | None, artifacts: Artifacts | Non
             events,
             _money(request, fleet, since, events),
             left_up=left_up and request.source == "stack",
+            nodes_gone=nodes_gone,
             **facts,
         )
         if run and run.before:

@@ -86,6 +86,7 @@ class Receipt:
     files: int = 0
     bytes: int = 0
     left_up: bool = False
+    nodes_gone: bool = False
     resources_removed: int | None = None
     proof: tuple[Asked, ...] = ()
     chain: tuple[StepDone, ...] = ()
@@ -131,6 +132,7 @@ def read_receipt(file: Path) -> Receipt:
         files=data["files"],
         bytes=data["bytes"],
         left_up=data["left_up"],
+        nodes_gone=data.get("nodes_gone", False),
         resources_removed=data["resources_removed"],
         chain=tuple(StepDone(**one) for one in data.get("chain", ())),
         proof=tuple(Asked(one["asked"], tuple(one["found"]), tuple(one.get("kept", ()))) for one in data["proof"]),
@@ -195,7 +197,9 @@ def lines(receipt: Receipt) -> list[str]:
     if receipt.serves:
         run = receipt.request.run_id
         out.append(f"{'serves':17}{receipt.serves}   fleet tunnel {run} reaches it, fleet stop {run} ends it")
-    if receipt.left_up:
+    if receipt.nodes_gone:
+        out.append(f"{'fleet':17}its nodes are gone, its shared files stay until fleet down -s {receipt.request.fleet}")
+    elif receipt.left_up:
         out.append(f"{'fleet':17}left up, as it was before the run or as asked: {_hourly(money)}")
     elif receipt.proof:
         removed = f"{receipt.resources_removed} resources removed, then asked AWS:"
