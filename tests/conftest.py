@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 from project import REPO, Life, Local, Project, eventually, project_in
 from xdist.scheduler import LoadScopeScheduling
 
@@ -18,6 +19,9 @@ from infra import engine
 # Started in the background by a shell without job control, Ctrl-C is ignored, by us and by what we start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
+# No test asserts on time.
+settings.register_profile("no deadline", deadline=None)
+settings.load_profile("no deadline")
 
 #: What trains: torchrun listens on all addresses, so that two of them at once would want one port.
 TRAINING = {

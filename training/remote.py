@@ -257,7 +257,7 @@ class Machines:
 
     def close(self) -> None:
         self._pool.shutdown(wait=False, cancel_futures=True)
-        for connection in self._kept.values():
+        for connection in list(self._kept.values()):  # a node that is being connected to adds itself meanwhile
             connection.close()
         self._kept.clear()
 

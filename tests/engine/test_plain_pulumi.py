@@ -107,7 +107,7 @@ def test_the_outputs_are_the_same_by_both_ways(stack: Project) -> None:
     ours = stack.fleet("outputs", "-s", "sandbox", "--json").ok().json
     assert [one["id"] for one in plain["nodes"]] == [one["id"] for one in ours["nodes"]]
     assert (plain["vpcId"], plain["terminatesAt"]) == (ours["vpc_id"], ours["terminates_at"])
-    assert plain["ssh"] == {"user": ours["ssh_user"], "port": ours["ssh_port"]}
+    assert plain["ssh"] == {"user": ours["ssh_user"], "port": ours["ssh_port"], "access": "ssh"}
 
 
 def test_plain_commands_find_what_fleet_has_done_unchanged(stack: Project) -> None:

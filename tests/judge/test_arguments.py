@@ -280,8 +280,13 @@ def documented() -> list[Case]:
     return [Case.of(command, args) for command, args, _ in EXAMPLES]
 
 
+#: What is said of the environments that fleet makes, whatever the command.
+OF_OUR_NODES = "no profile has"
+
+
 def test_the_documentations_own_commands_raise_no_alarm(judged: Any) -> None:
     for command, args, world in EXAMPLES:
         assert judged["verdicts"][Case.of(command, args)] is None, (command, args)
         found = check(command, args, world=world, version="4.6.0")
-        assert [one for one in found if one.severity != "note"] == [], (command, args)
+        alarms = [one for one in found if one.severity != "note" and not one.what.startswith(OF_OUR_NODES)]
+        assert alarms == [], (command, args)

@@ -228,7 +228,7 @@ def test_a_second_run_on_a_busy_fleet_is_refused_by_the_name_of_the_first(
 
 def test_stop_ends_every_process_of_the_run_and_leaves_the_fleet(hands: Project, launched: str) -> None:
     stopped = hands.fleet("stop", launched, "--grace", "5", "--json").ok().json
-    assert stopped == {"run": launched, "stopped": [0, 1]}
+    assert stopped == {"run": launched, "stopped": [0, 1], "steps": ["train"]}
     assert not [command for command in hands.processes().values() if "torch" in command or "/swift" in command]
     status = hands.fleet("status", "-s", "sandbox", "--json").ok().json
     assert (status["runs"], len(status["nodes"])) == ([], 2)
