@@ -5,7 +5,8 @@ A file system that is kept, or is somebody else's, stays; what the stack made to
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import tenacity
@@ -47,24 +48,31 @@ def _mount_targets(cloud: Cloud, stack: str | None) -> Iterator[Thing]:
 def _end_mount_targets(cloud: Cloud, things: list[Thing]) -> None:
     """Waits until they are gone, a minute or two: before, neither the subnet nor the file system can go."""
     efs = cloud.client("efs")
-
-    def must_be_gone(identity: str) -> None:
-        try:
-            efs.describe_mount_targets(MountTargetId=identity)
-        except efs.exceptions.MountTargetNotFound:
-            return
-        raise CloudRefused(f"mount target {identity} is still there", do="Run `fleet down` again.")
-
-    patient = tenacity.Retrying(
-        retry=tenacity.retry_if_exception_type(CloudRefused),
-        wait=tenacity.wait_fixed(3),
-        stop=tenacity.stop_after_delay(600),
-        reraise=True,
-    )
     for thing in things:
         efs.delete_mount_target(MountTargetId=thing.id)
     for thing in things:
-        patient(must_be_gone, thing.id)
+        ask = partial(efs.describe_mount_targets, MountTargetId=thing.id)
+        _wait_until_gone(f"mount target {thing.id}", ask, efs.exceptions.MountTargetNotFound, every_s=3, most_s=600)
+
+
+def _wait_until_gone(
+    what: str, ask: Callable[[], object], gone: type[Exception], *, every_s: float, most_s: float
+) -> None:
+    """Asks until the answer is `gone`; raises CloudRefused where it is still there after `most_s`."""
+
+    def must_be_gone() -> None:
+        try:
+            ask()
+        except gone:
+            return
+        raise CloudRefused(f"{what} is still there", do="Run `fleet down` again.")
+
+    tenacity.Retrying(
+        retry=tenacity.retry_if_exception_type(CloudRefused),
+        wait=tenacity.wait_fixed(every_s),
+        stop=tenacity.stop_after_delay(most_s),
+        reraise=True,
+    )(must_be_gone)
 
 
 def _access_points(cloud: Cloud, stack: str | None) -> Iterator[Thing]:
@@ -116,25 +124,12 @@ def _lustre(cloud: Cloud, stack: str | None) -> Iterator[Thing]:
 def _end_lustre(cloud: Cloud, things: list[Thing]) -> None:
     """Waits until they are gone, some minutes: their interfaces hold the subnet and the nodes' security group."""
     fsx = cloud.client("fsx")
-
-    def must_be_gone(identity: str) -> None:
-        try:
-            fsx.describe_file_systems(FileSystemIds=[identity])
-        except fsx.exceptions.FileSystemNotFound:
-            return
-        raise CloudRefused(f"file system {identity} is still there", do="Run `fleet down` again.")
-
-    patient = tenacity.Retrying(
-        retry=tenacity.retry_if_exception_type(CloudRefused),
-        wait=tenacity.wait_fixed(5),
-        stop=tenacity.stop_after_delay(1800),
-        reraise=True,
-    )
     for thing in things:
         if not thing.detail.startswith("DELETING"):
             fsx.delete_file_system(FileSystemId=thing.id)
     for thing in things:
-        patient(must_be_gone, thing.id)
+        ask = partial(fsx.describe_file_systems, FileSystemIds=[thing.id])
+        _wait_until_gone(f"file system {thing.id}", ask, fsx.exceptions.FileSystemNotFound, every_s=5, most_s=1800)
 
 
 FILES = (
