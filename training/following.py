@@ -125,9 +125,11 @@ def took(one: Rank, probe: Probe | FleetError) -> Iterator[Event]:
         yield from _told(one, list(one.lines.flush()), at)
         why = one.said.why()
         echo = why is not None and one.said.cause is None
-        one.facts = replace(one.facts, marked=one.said.ended_well, echo=echo)
+        one.facts = replace(one.facts, marked=one.said.ended_well, aborted=one.said.aborted, echo=echo)
         if one.facts.exit_code is not None:
             yield RankEnded(utc(one.facts.ended_at or at), rank, one.facts.exit_code)
+        if one.facts.aborted:
+            yield Note(utc(at), "its work was done: torch's Gloo threads can abort a process that is ending", rank)
 
 
 def _facts(one: Rank, probe: Probe, at: float) -> RankFacts:

@@ -20,6 +20,7 @@ class RankFacts:
     ended_at: when exit_code was written, or when it was first seen dead.
     drained: its log has been read to the end.
     marked: its log holds the line that a success ends with.
+    aborted: its process died of itself after that line, its work done.
     echo: its log only tells of another rank's end.
     stopped_at: when the person asked it to stop.
     failed_probes, first_failed_at: in a row, up to now.
@@ -31,6 +32,7 @@ class RankFacts:
     ended_at: float | None = None
     drained: bool = False
     marked: bool = False
+    aborted: bool = False
     echo: bool = False
     stopped_at: float | None = None
     failed_probes: int = 0
@@ -44,7 +46,7 @@ class RankFacts:
         return not self.ended and self.failed_probes >= LOST_PROBES and now - self.first_failed_at >= LOST_S
 
     def failed(self, needs_mark: bool) -> bool:
-        if not self.ended:
+        if not self.ended or self.aborted:
             return False
         return self.exit_code != 0 or (needs_mark and self.drained and not self.marked)
 
@@ -63,10 +65,13 @@ def decide(ranks: Sequence[RankFacts], now: float, *, needs_mark: bool) -> Verdi
     """Going on (state None), ending (a state, not done: stop the rest), or over.
 
     The first to fail is the first by time among those whose log names a cause of its own: a rank that only felt
-    another's end may leave its exit code before that other one does.
+    another's end may leave its exit code before that other one does. Where one has aborted with its work done, torchrun
+    has the others wait for it (five minutes): all is over as soon as their logs say that theirs is done too.
     """
     over = all((one.ended and one.drained) or one.lost(now) for one in ranks)
     asked = [one.stopped_at for one in ranks if one.stopped_at is not None]
+    if not asked and all(one.marked for one in ranks) and any(one.aborted for one in ranks):
+        return Verdict(over, "succeeded")
     failed = [one for one in ranks if one.failed(needs_mark)]
     if asked:
         failed = [one for one in failed if (one.ended_at or now) < min(asked)]

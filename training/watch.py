@@ -71,11 +71,12 @@ def watch(
         if serving or (once and all(one.caught_up for one in ranks)):
             yield outcome(run, ranks, verdict)
             return
-        if verdict.state in ("failed", "lost") and ends_ranks:
+        if verdict.state in ("failed", "lost", "succeeded") and ends_ranks:
             if told is None:
                 told = verdict
                 ending_at = time.monotonic() + SETTLE_S
-                yield Note(utc(time.time()), verdict.why, verdict.first_rank)
+                if verdict.why:
+                    yield Note(utc(time.time()), verdict.why, verdict.first_rank)
             elif ending_at is not None and time.monotonic() >= ending_at:
                 left = yield from _end_the_rest(machines, run, ranks, stop_grace_s)
                 ending_at = time.monotonic() + STOP_AGAIN_S if left else None

@@ -32,6 +32,8 @@ _RAISED = re.compile(
     r"^(?:\[rank\d+\]: ?)?((?:[A-Za-z_]\w*\.)*[A-Za-z_]*(?:Error|Exception|Interrupt|Exit|OutOfMemory\w*))(?:: ?(.*))?$"
 )
 _ARGPARSE = re.compile(r"^\S+\.py: error: .+")
+#: After the end of `main`: Gloo's threads can abort a process whose Python is ending (pytorch pull request 179291).
+_ABORTED = re.compile(r"^Signal 6 \(SIGABRT\)")
 _SIGNAL = re.compile(r"Signal \d+ \(SIG\w+\) received by PID \d+")
 #: Follows the traceback of a data row that was dropped: the run goes on (swift/dataset/preprocessor/core.py).
 ROW_DROPPED = "There are errors in the dataset, the data will be deleted"
@@ -200,6 +202,7 @@ class LogState:
     """What one rank's log has said so far.
 
     run_dir: the `v0-...` folder, else the output_dir that was printed. serves: where a server listens.
+    aborted: whether its process only died of itself after that (see `_ABORTED`), its work done.
     cause: (line number, text) of the first error line since training last went on that is no consequence
         of another rank's end; `echo` is the first that is one.
     """
@@ -258,6 +261,11 @@ class LogState:
                     self.cause = self.cause or (number, text)
             case EndLine():
                 self.ended_well = True
+                self.cause = self.echo = None
+
+    @property
+    def aborted(self) -> bool:
+        return self.ended_well and self.cause is not None and bool(_ABORTED.search(self.cause[1]))
 
     def why(self) -> tuple[int, str] | None:
         return self.cause or self.echo

@@ -13,6 +13,10 @@ def ended(rank: int, code: int | None = 0, at: float = 990.0, **more: object) ->
     return RankFacts(rank, alive=code is not None, exit_code=code, ended_at=at, **facts)  # type: ignore[arg-type]
 
 
+def aborted(rank: int) -> RankFacts:
+    return ended(rank, 1, marked=True, aborted=True)
+
+
 def silent(rank: int, probes: int, since: float, **more: object) -> RankFacts:
     return RankFacts(rank, failed_probes=probes, first_failed_at=since, **more)  # type: ignore[arg-type]
 
@@ -22,6 +26,13 @@ def silent(rank: int, probes: int, since: float, **more: object) -> RankFacts:
     [
         ([runs, RankFacts(1)], (False, None, None)),
         ([ended(0), RankFacts(1)], (False, None, None)),
+        # died of itself when its work was done: the others are waited for until theirs is, then ended
+        ([ended(0), aborted(1)], (True, "succeeded", None)),
+        ([runs, aborted(1)], (False, None, None)),
+        ([RankFacts(0, marked=True), aborted(1)], (False, "succeeded", None)),
+        ([ended(0, 143, marked=True), aborted(1)], (True, "succeeded", None)),
+        ([ended(0, 1), aborted(1)], (True, "failed", 0)),
+        ([ended(0, 143, marked=True, stopped_at=980.0), aborted(1)], (True, "stopped", None)),
         ([ended(0), ended(1)], (True, "succeeded", None)),
         # the log is not read to its end yet: the success line may still come
         ([ended(0, marked=False, drained=False)], (False, None, None)),

@@ -131,6 +131,16 @@ def test_a_graceful_stop_ends_well_before_the_last_step() -> None:
     assert said.ended_well and (said.step, said.max_steps) == (401, 4000)
 
 
+def test_a_process_that_aborts_after_the_end_of_main_has_done_its_work() -> None:
+    abort = "  traceback : Signal 6 (SIGABRT) received by PID 17817"
+    end = "[INFO:swift] End time of running main: 2026-11-24 16:53:19"
+    for lines, expected in (((end, abort), True), ((abort, end), False), ((abort,), False), ((end, "OSError"), False)):
+        said = LogState()
+        for number, line in enumerate(lines, 1):
+            said.take(number, line)
+        assert said.aborted is expected
+
+
 @pytest.mark.parametrize(
     ("line", "expected"),
     [
