@@ -36,6 +36,10 @@ def somebodys(value: str) -> str:
     return value
 
 
+def overlap(one: str, other: str) -> bool:
+    return IPv4Network(one).overlaps(IPv4Network(other))
+
+
 def halves(cidr: str) -> tuple[str, str]:
     """The lower and the upper one."""
     lower, upper = IPv4Network(cidr).subnets()
@@ -53,7 +57,7 @@ def inside(cidr: str, blocks: Iterable[str]) -> bool:
 
 def overlapped(cidr: str, taken: Mapping[str, str]) -> tuple[str, str] | None:
     """The first of `taken` (id -> network) that has addresses of `cidr`."""
-    return next((one for one in taken.items() if IPv4Network(cidr).overlaps(IPv4Network(one[1]))), None)
+    return next((one for one in taken.items() if overlap(cidr, one[1])), None)
 
 
 def free(blocks: Iterable[str], taken: Iterable[str], prefix: int) -> str | None:

@@ -23,7 +23,7 @@ from pydantic import (
 )
 from pydantic.alias_generators import to_camel
 
-from infra.addresses import network, sized, somebodys
+from infra.addresses import network, overlap, sized, somebodys
 from infra.buckets import Buckets
 from infra.candidates import Candidates, InstanceTypeName
 from infra.catalog import catalog
@@ -200,7 +200,16 @@ class StackConfig(BaseModel):
             raise ValueError("securityGroupId belongs to an existing VPC: give subnetId or vpcId too")
         if self.subnet_id and (self.zone or self.candidates.zones):
             raise ValueError("subnetId fixes the zone: leave out zone and candidates.zones")
+        new = not (self.subnet_id or self.vpc_id)
+        if new and not self.public_addresses and self.access == "ssh" and not self._operator_is_in(self.vpc_cidr):
+            raise ValueError(
+                "publicAddresses: false in a VPC of the fleet's own leaves no way in or out: "
+                "give access: ssm, or the vpcId or subnetId of a network that you are joined to"
+            )
         return self
+
+    def _operator_is_in(self, cidr: str) -> bool:
+        return self.operator_cidr is not None and overlap(self.operator_cidr, cidr)
 
     @model_validator(mode="after")
     def _has_one_access(self) -> StackConfig:

@@ -17,6 +17,10 @@ def config(**fields: object) -> StackConfig:
     return StackConfig.model_validate({"instanceType": "p5.48xlarge", "nodes": 2, "efa": False, **fields})
 
 
+#: A fleet without public addresses is reached from the VPC that it is made in.
+PRIVATE: dict[str, object] = {"publicAddresses": False, "vpcId": "vpc-0123456789abcdef0"}
+
+
 def cost(region: str = "us-east-1", purchase: Purchase = "on-demand", **fields: object) -> HourlyCost:
     asked = config(**fields)
     return hourly_cost(asked, shipped(region, asked.instance_type, purchase))
@@ -34,7 +38,7 @@ def test_each_part_of_the_bill_is_named() -> None:
 
 
 def test_without_public_addresses_and_shared_files_neither_is_billed() -> None:
-    bill = cost(publicAddresses=False, sharedFiles=False)
+    bill = cost(**PRIVATE, sharedFiles=False)
     assert set(bill.parts) == {"instances", "EBS"}
     assert bill.by_use == ("data out of AWS by the GB",)
 
@@ -45,7 +49,7 @@ def test_without_public_addresses_and_shared_files_neither_is_billed() -> None:
         ({"nodes": 4}, 4, 0),
         ({"nodes": 4, "efa": True}, 2, 1),  # rank 0's, and that of the gateway through which the others reach out
         ({"nodes": 4, "efa": True, "subnetId": "subnet-0123456789abcdef0"}, 1, 0),
-        ({"nodes": 4, "efa": True, "publicAddresses": False}, 0, 0),
+        ({"nodes": 4, "efa": True, **PRIVATE}, 0, 0),
         ({"nodes": 4, "efa": True, "instanceType": "g6.8xlarge"}, 4, 0),  # one card
         ({"nodes": 4, "access": "ssm"}, 1, 1),
         ({"nodes": 4, "efa": True, "access": "ssm", "vpcId": "vpc-0123456789abcdef0"}, 1, 1),
@@ -114,7 +118,7 @@ def test_reserved_machines_cost_what_on_demand_ones_do_and_nothing_beside() -> N
 
 
 def test_a_capacity_block_was_paid_before_so_that_only_what_is_beside_it_bills() -> None:
-    bill = cost(purchase="capacity-block", publicAddresses=False)
+    bill = cost(purchase="capacity-block", **PRIVATE)
     assert bill.parts == pytest.approx({"instances": 0.0, "EBS": cost().parts["EBS"]})
     assert bill.source == "paid when the capacity block was bought"
 
@@ -141,9 +145,8 @@ def test_a_cap_holds_against_the_whole_fleet_and_against_no_price(
 
 @given(st.sampled_from(sorted(catalog().types)), st.integers(1, 255), st.integers(75, 16384), st.booleans())
 def test_the_bill_grows_in_step_with_the_nodes(kind: str, nodes: int, volume: int, public: bool) -> None:
-    one, many = (
-        cost(instanceType=kind, nodes=count, rootVolumeGib=volume, publicAddresses=public).total for count in (1, nodes)
-    )
+    ways = {} if public else PRIVATE
+    one, many = (cost(instanceType=kind, nodes=count, rootVolumeGib=volume, **ways).total for count in (1, nodes))
     assert (one is None) == (many is None) == (catalog().types[kind].usd_per_hour is None)
     if one is not None:
         assert many == pytest.approx(one * nodes)

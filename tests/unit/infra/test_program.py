@@ -414,7 +414,8 @@ def test_several_cards_have_one_way_in_and_a_way_out_for_the_rest(tmp_path: Path
         "203.0.113.7/32",
         "id-gateway",
     )
-    private = planned(tmp_path, site, instanceType="p5.48xlarge", publicAddresses="false")
+    joined = {"publicAddresses": "false", "operatorCidr": "10.77.9.0/24"}
+    private = planned(tmp_path, site, instanceType="p5.48xlarge", **joined)
     assert private.all("aws:ec2/eip:Eip") == private.all("aws:ec2/natGateway:NatGateway") == []
 
 

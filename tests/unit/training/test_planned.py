@@ -47,7 +47,17 @@ def shown(root: Path, text: str) -> str:
     [
         ("gpus", ("instanceType: g6e.24xlarge", "nodes: 2"), False),
         ("already_up", ("instanceType: g6.xlarge", "nodes: 1", "sharedFiles: false"), True),
-        ("no_gpu", ("instanceType: m7i.xlarge", "nodes: 3", "sharedFiles: false", "publicAddresses: false"), False),
+        (
+            "no_gpu",
+            (
+                "instanceType: m7i.xlarge",
+                "nodes: 3",
+                "sharedFiles: false",
+                "publicAddresses: false",
+                "vpcId: vpc-0123456789abcdef0",
+            ),
+            False,
+        ),
         ("budget", ("instanceType: g6.xlarge", "nodes: 2", "budget: 2.50", "maxUsdPerHour: 2"), False),
         (
             "candidates",
