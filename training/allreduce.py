@@ -17,9 +17,10 @@ import yaml
 
 from infra.errors import FleetError
 from training.checks import check
+from training.connection import Connection, Result, quoted
 from training.plan import Plan
 from training.readiness import Check
-from training.remote import Connection, Machines, Result, quoted
+from training.remote import Machines
 
 #: Until all ranks have met, torch's import from a cold disk included; and until everything is over.
 MEET_S, MOST_S = 90, 150

@@ -16,7 +16,8 @@ from functools import partial
 from pathlib import Path
 
 from infra.errors import CloudRefused, FleetError
-from training.remote import Connection, Machines, NotLetIn, Unreachable, all_or_raise, quoted
+from training.connection import Connection, NotLetIn, Unreachable, quoted
+from training.remote import Machines, all_or_raise
 from training.run import SetupStep
 from training.swift.profiles import folder
 

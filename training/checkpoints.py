@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from infra.errors import TrainingFailed
-from training.remote import Machines, quoted
+from training.connection import quoted
+from training.remote import Machines
 from training.run import Outcome, Run
 from training.swift.resume import step_of
 

@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from infra.errors import FleetError, TrainingFailed
+from training.connection import Connection, quoted
 from training.meter import Meter
 from training.onnode import rank_dir
-from training.remote import Connection, Machines, quoted
+from training.remote import Machines
 from training.run import Outcome, Run
 
 LIST_S = 6 * 3600.0

@@ -17,7 +17,8 @@ from training.plan import Offer
 from training.swift.environment import environment
 from training.swift.memory import CONTEXT_GIB, Estimate, estimate
 from training.swift.setting import number, truth
-from training.swift.shapes import Shape, shape_of
+from training.swift.shape import Shape
+from training.swift.shapes import shape_of
 
 TRAINING = ("sft", "pt", "rlhf")
 OTHER_MODELS = ("ref_model", "teacher_model", "reward_model")

@@ -10,8 +10,8 @@ from pathlib import Path
 from time import time
 
 from infra.errors import FleetError
+from training.connection import Connection
 from training.onnode import OURS, PROBE
-from training.remote import Connection
 from training.run import Checkpoint, Event, LogLines, Note, RankEnded, RankLost, RankStarted, Step, World
 from training.swift.logs import CheckpointLine, Lines, LogState, Saying, StepLine, WorldLine
 from training.verdict import RankFacts

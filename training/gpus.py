@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from infra.errors import FleetError
-from training.remote import Machines, Result
+from training.connection import Result
+from training.remote import Machines
 
 ASK_S = 30.0
 FIELDS = "index,name,utilization.gpu,memory.used,memory.total,temperature.gpu,power.draw,power.limit"

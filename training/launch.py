@@ -14,11 +14,12 @@ from typing import Any
 import yaml
 
 from infra.errors import BadInput, CloudRefused, FleetError
+from training.connection import Connection, Result
 from training.job import SERVERS
 from training.onnode import BUSY, OURS, REAP_S, STOP, SUPERVISE, whole_run
 from training.plan import Plan
 from training.readiness import Ready
-from training.remote import Connection, Machines, Result, all_or_raise
+from training.remote import Machines, all_or_raise
 from training.run import Run, now
 from training.swift.environment import CUDA_HOME
 

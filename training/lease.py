@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from infra.errors import FleetError
-from training.remote import Connection, Machines
+from training.connection import Connection
+from training.remote import Machines
 
 STATE = "state=${FLEET_STATE_DIR:-/var/lib/swift-fleet}"
 ASK = f"""

@@ -7,10 +7,11 @@ import shlex
 
 from infra.errors import CloudRefused, FleetError
 from training.checks import MASTER_PORT, check
+from training.connection import Result, quoted
 from training.onnode import LISTEN
 from training.plan import MASTER_PORTS
 from training.readiness import Check
-from training.remote import Machines, Result, quoted
+from training.remote import Machines
 
 ASK_S = 30.0
 CONNECT_S = 5

@@ -10,10 +10,11 @@ from typing import Any
 
 from infra.errors import FleetError
 from training.checks import check
+from training.connection import Result, quoted
 from training.inventory import Inventory
 from training.plan import Plan
 from training.readiness import Check, Readiness, Ready
-from training.remote import Machines, Result, quoted
+from training.remote import Machines
 from training.swift.arguments import VERSION
 
 SCRIPT = Path(__file__).parents[1] / "scripts" / "check_megatron_env.py"

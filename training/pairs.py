@@ -7,9 +7,10 @@ from collections.abc import Mapping
 
 from infra.errors import FleetError
 from training.checks import check
+from training.connection import Connection, Result
 from training.onnode import LISTEN, PYTHON
 from training.readiness import Check
-from training.remote import Connection, Machines, Result
+from training.remote import Machines
 
 ASK_S = 30.0
 DIAL_S = 5

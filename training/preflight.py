@@ -18,6 +18,7 @@ from infra.errors import FleetError
 from training import hardware
 from training.allreduce import all_reduce, pays
 from training.checks import ANSWER, check
+from training.connection import Connection, quoted
 from training.inventory import Node
 from training.launch import refuse_busy
 from training.meeting import meet, same_folder
@@ -26,7 +27,7 @@ from training.onnode import BUSY
 from training.pairs import all_pairs
 from training.plan import Plan
 from training.readiness import Check, Readiness, Ready
-from training.remote import Connection, Machines, quoted
+from training.remote import Machines
 
 ASK_S = 60.0
 CLOCK_SKEW_S = 5.0

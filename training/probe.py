@@ -53,7 +53,8 @@ class OfferedKey:
 
 def offered_key(address: str, port: int = 22) -> OfferedKey:
     """The key that a machine offers, within 10 s and without logging in; or an error that names what to verify."""
-    from training.ssh import fingerprint, offered
+    from training.keys import fingerprint
+    from training.ssh import offered
 
     key = offered(address, port)
     return OfferedKey(f"{key.get_name()} {key.get_base64()}", fingerprint(key))
@@ -61,7 +62,7 @@ def offered_key(address: str, port: int = 22) -> OfferedKey:
 
 def probe(address: str, port: int, user: str, key: Path, host_key: str = "") -> HostFacts:
     """What the machine is. host_key: the one to insist on; by default the one that it offers."""
-    from training.ssh import load_key
+    from training.keys import load_key
 
     load_key(key.expanduser())
     offer = offered_key(address, port) if not host_key else _named(host_key)

@@ -1,182 +1,24 @@
-"""Acting on nodes: one kept connection each, over SSH or on this machine, behind one small interface.
+"""Acting on all nodes: one kept connection each, over SSH or on this machine.
 
-    with Machines(inventory) as machines:
-        results = machines.run("uname -r", timeout_s=10)      # {rank: Result | FleetError}
-
-Nothing is installed on a node. A script goes in on stdin, so neither it nor a secret in it shows in `ps` or a log.
+with Machines(inventory) as machines:
+    results = machines.run("uname -r", timeout_s=10)      # {rank: Result | FleetError}
 """
 
 from __future__ import annotations
 
-import os
-import shlex
-import signal
-import subprocess
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
-from infra.errors import CloudRefused, FleetError
+from infra.errors import FleetError
+from training.connection import Connection, Result, Unreachable
 from training.inventory import Inventory, Node
+from training.local import Local
 
 T = TypeVar("T")
-Progress = Callable[[int], None]  #: called with the number of bytes that were just moved
-
-CHUNK_BYTES = 1 << 18
 #: Connections that are set up at one time. The work is cryptography on this CPU: more of them only wait.
 POOL = 32
-
-
-class Unreachable(CloudRefused):
-    """No answer, or an answer that broke off: the node may be well and the way to it not."""
-
-
-class NotLetIn(CloudRefused):
-    """The node answered and did not take the key. While it boots, the key may not be there yet."""
-
-
-@dataclass(frozen=True)
-class Result:
-    """What a script gave. Bytes that are no UTF-8 are kept as surrogates: `raw` gives them back."""
-
-    exit_code: int
-    out: str
-    err: str
-
-    @property
-    def raw(self) -> bytes:
-        return self.out.encode("utf-8", "surrogateescape")
-
-    def must(self, node: Node, doing: str) -> Result:
-        """Itself, or CloudRefused that says which node refused what."""
-        if self.exit_code == 0:
-            return self
-        said = (self.err.strip() or self.out.strip() or f"exit code {self.exit_code}").splitlines()[-1]
-        raise CloudRefused(f"{doing} failed: {said}", where=node.name, do="Look at the node.")
-
-
-class Connection(Protocol):
-    """One node, connected. `~/` at the start of a remote path is the node's home folder."""
-
-    @property
-    def node(self) -> Node: ...
-
-    @property
-    def alive(self) -> bool: ...
-
-    def run(self, script: str, timeout_s: float) -> Result: ...
-
-    def get(
-        self, remote: str, local: Path, offset: int = 0, progress: Progress | None = None, timeout_s: float = 60
-    ) -> None:
-        """Appends what `remote` holds from `offset` on to `local`. timeout_s: the longest silence."""
-
-    def put(
-        self, local: Path, remote: str, offset: int = 0, progress: Progress | None = None, timeout_s: float = 60
-    ) -> None:
-        """Appends what `local` holds from `offset` on to `remote`, whose folder is made."""
-
-    def close(self) -> None: ...
-
-
-def whole(script: str) -> bytes:
-    """`script` for the stdin of `bash -s`: read to its end before it starts, and none of it is a command's input."""
-    return ("{\n" + script + "\n} </dev/null\nexit\n").encode("utf-8", "surrogateescape")
-
-
-def quoted(path: str) -> str:
-    """A remote path for a shell, with a leading `~/` left to mean the home folder."""
-    if path == "~":
-        return '"$HOME"'
-    return f'"$HOME"/{shlex.quote(path[2:])}' if path.startswith("~/") else shlex.quote(path)
-
-
-def sending(remote: str, offset: int) -> str:
-    return f"tail -c +{offset + 1} -- {quoted(remote)}"
-
-
-def receiving(remote: str, offset: int) -> str:
-    """Appends stdin, at `offset` only: what an earlier attempt left beyond it is cut off."""
-    path = quoted(remote)
-    return f'mkdir -p -- "$(dirname -- {path})" && touch -- {path} && truncate -s {offset} -- {path} && cat >> {path}'
-
-
-class Local:
-    """This machine, with the environment that an SSH session would have: none of what makes a rank."""
-
-    KEPT = ("HOME", "USER", "LOGNAME", "PATH", "SHELL", "LANG", "TZ", "TMPDIR", "HTTP_PROXY", "HTTPS_PROXY")
-    KEPT_PREFIXES = ("LC_", "UV_", "PIP_", "SSL_CERT_", "NO_PROXY")
-
-    def __init__(self, node: Node) -> None:
-        self.node = node
-
-    @property
-    def alive(self) -> bool:
-        return True
-
-    def run(self, script: str, timeout_s: float) -> Result:
-        process = self._start("exec bash -s")
-        try:
-            out, err = process.communicate(whole(script), timeout_s)
-        except subprocess.TimeoutExpired as error:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.communicate()
-            raise Unreachable(
-                f"no answer in {timeout_s:g} s", where=self.node.name, do="Look at what holds this machine up."
-            ) from error
-        return Result(process.returncode, _text(out), _text(err))
-
-    def get(
-        self, remote: str, local: Path, offset: int = 0, progress: Progress | None = None, timeout_s: float = 60
-    ) -> None:
-        process = self._start(sending(remote, offset))
-        assert process.stdin and process.stdout and process.stderr
-        process.stdin.close()
-        with local.open("ab") as file:
-            while piece := process.stdout.read(CHUNK_BYTES):
-                file.write(piece)
-                if progress:
-                    progress(len(piece))
-        Result(process.wait(), "", _text(process.stderr.read())).must(self.node, f"reading {remote}")
-
-    def put(
-        self, local: Path, remote: str, offset: int = 0, progress: Progress | None = None, timeout_s: float = 60
-    ) -> None:
-        process = self._start(receiving(remote, offset))
-        assert process.stdin and process.stderr
-        try:
-            with local.open("rb") as file, process.stdin:
-                file.seek(offset)
-                while piece := file.read(CHUNK_BYTES):
-                    process.stdin.write(piece)
-                    if progress:
-                        progress(len(piece))
-        except BrokenPipeError:
-            pass  # The shell has ended: its exit code and stderr say why.
-        Result(process.wait(), "", _text(process.stderr.read())).must(self.node, f"writing {remote}")
-
-    def close(self) -> None:
-        pass
-
-    def _start(self, command: str) -> subprocess.Popen[bytes]:
-        kept = {
-            name: value
-            for name, value in os.environ.items()
-            if name.upper() in self.KEPT or name.upper().startswith(self.KEPT_PREFIXES)
-        }
-        pipe = subprocess.PIPE
-        return subprocess.Popen(
-            ["bash", "-c", command],
-            stdin=pipe,
-            stdout=pipe,
-            stderr=pipe,
-            env=kept,
-            cwd=kept.get("HOME", "/"),
-            start_new_session=True,
-        )
 
 
 def connect(node: Node, gateway: Connection | None = None) -> Connection:
@@ -303,7 +145,3 @@ def _done(fn: Callable[[], T]) -> Future[T]:
     except FleetError as error:
         future.set_exception(error)
     return future
-
-
-def _text(data: bytes) -> str:
-    return data.decode("utf-8", "surrogateescape")

@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from infra.errors import CloudRefused
+from training.connection import Connection, quoted
 from training.meter import Meter
 from training.place import Shipment
 from training.plan import Plan
-from training.remote import Connection, Machines, all_or_raise, quoted
+from training.remote import Machines, all_or_raise
 
 ASK_S = 60.0
 #: A node hashes 200 MB/s at the least.

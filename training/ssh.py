@@ -7,10 +7,7 @@ Only the pinned host key is accepted and only the given key is offered: no agent
 from __future__ import annotations
 
 import base64
-import functools
-import hashlib
 import socket
-import stat
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -21,18 +18,10 @@ import fabric
 import paramiko
 
 from infra.errors import BadInput, CloudRefused, FleetError
+from training.connection import CHUNK_BYTES, NotLetIn, Progress, Result, Unreachable, receiving, sending, text, whole
 from training.inventory import Node
+from training.keys import fingerprint, load_key
 from training.proxy import Proxy
-from training.remote import (
-    CHUNK_BYTES,
-    NotLetIn,
-    Progress,
-    Result,
-    Unreachable,
-    receiving,
-    sending,
-    whole,
-)
 
 CONNECT_S = 10.0
 #: The same where a process has to ask for a way first: `aws` alone takes seconds to start.
@@ -40,7 +29,6 @@ PROXY_S = 45.0
 #: After which a peer that acknowledges nothing is gone (tcp(7)); else a cut cable is never noticed.
 SILENT_PEER_MS = 30_000
 WINDOW_BYTES = 1 << 24
-UNLOCK = "Give a key without one: the kit runs unattended."
 
 
 class Ssh:
@@ -95,7 +83,7 @@ class Ssh:
             if not drained or aside.is_alive():
                 raise TimeoutError
             code = self._exit_code(channel, left)
-            return Result(code, _text(out), _text(err))
+            return Result(code, text(out), text(err))
 
     def get(
         self, remote: str, local: Path, offset: int = 0, progress: Progress | None = None, timeout_s: float = 60
@@ -159,7 +147,7 @@ class Ssh:
     def _ended(self, channel: paramiko.Channel, timeout_s: float, doing: str) -> None:
         code = self._exit_code(channel, timeout_s)
         said = channel.recv_stderr(CHUNK_BYTES) if code else b""
-        Result(code, "", _text(said)).must(self.node, doing)
+        Result(code, "", text(said)).must(self.node, doing)
 
     def _exit_code(self, channel: paramiko.Channel, timeout_s: float) -> int:
         if not channel.status_event.wait(timeout_s):
@@ -170,38 +158,6 @@ class Ssh:
 
     def _broken(self, what: str) -> Unreachable:
         return Unreachable(what, where=_where(self.node), do="Is the node up, and the way to it?")
-
-
-def fingerprint(key: paramiko.PKey) -> str:
-    """As `ssh-keygen -l` writes it: SHA256:..."""
-    return "SHA256:" + base64.b64encode(hashlib.sha256(key.asbytes()).digest()).decode().rstrip("=")
-
-
-def load_key(path: Path) -> paramiko.PKey:
-    """The private key in a file, or BadInput in one line. A file that has not changed is read once."""
-    where = str(path)
-    try:
-        status = path.stat()
-        key = _parsed(path, status.st_mtime_ns, status.st_size)
-    except FileNotFoundError as error:
-        raise BadInput("no such key file", where=where, do="Check the path.") from error
-    except PermissionError as error:
-        raise BadInput("the key file can't be read", where=where, do="chmod 600 it, as its owner.") from error
-    except paramiko.PasswordRequiredException as error:
-        raise BadInput("the key is locked by a passphrase", where=where, do=UNLOCK) from error
-    except (paramiko.SSHException, paramiko.UnknownKeyType, ValueError, TypeError, OSError) as error:
-        if "password" in str(error) or "encrypted" in str(error):
-            raise BadInput("the key is locked by a passphrase", where=where, do=UNLOCK) from error
-        do = "Give the private key file, in OpenSSH or PEM form."
-        raise BadInput("not a private SSH key", where=where, do=do) from error
-    if status.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
-        raise BadInput("the key can be read by others", where=where, do=f"chmod 600 {path}")
-    return key
-
-
-@functools.lru_cache(maxsize=16)
-def _parsed(path: Path, _changed_ns: int, _size: int) -> paramiko.PKey:
-    return paramiko.PKey.from_path(path)
 
 
 def dial(address: str, port: int, timeout_s: float = CONNECT_S) -> socket.socket:
@@ -333,7 +289,3 @@ def _drain(receive: Callable[[int], bytes], into: bytearray) -> bool:
 
 def _where(node: Node) -> str:
     return f"{node.name} ({node.address}:{node.port})"
-
-
-def _text(data: bytes | bytearray) -> str:
-    return data.decode("utf-8", "surrogateescape")

@@ -23,13 +23,14 @@ from training import inventory
 from training import preflight as preflights
 from training.bootstrap import bootstrap, start, wait_ready
 from training.collect import collect
+from training.connection import NotLetIn, Result, Unreachable
 from training.job import Job
 from training.launch import active_runs, find_run, launch, stop
 from training.plan import Offer, Plan, make_plan
 from training.preflight import preflight
 from training.probe import offered_key, probe
 from training.readiness import Ready
-from training.remote import Machines, NotLetIn, Result, Unreachable
+from training.remote import Machines
 from training.run import Event, LogLines, Note, Outcome, RankEnded, RankLost, Run, SetupStep, Step, World, new_run_id
 from training.ship import send, ship
 from training.watch import offsets, watch, watch_once

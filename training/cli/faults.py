@@ -9,11 +9,11 @@ import click
 
 from infra.errors import BadInput
 from training.cli import options
+from training.cli.embedded import place, stack_option
 
 if TYPE_CHECKING:
     from infra.sandbox.faults import Rule
 
-stack_option = click.option("-s", "--stack", default="sandbox", show_default=True, help="A stack on 127.0.0.1.")
 count_option = click.option("--count", type=click.IntRange(1), help="So many times, then no more.")
 lasting_option = click.option("--for", "lasting", metavar="TIME", help="20m, 4h, 1d12h on the sandbox's clock.")
 action_argument = click.argument("action", metavar="ACTION", default="*")
@@ -259,7 +259,6 @@ def _span(text: str) -> timedelta:
 
 def _port(stack: str) -> int:
     from infra.sandbox import process
-    from training.cli.sandbox import place
 
     state, port, _ = place(stack)
     if not process.status(state)["running"]:

@@ -115,7 +115,8 @@ def _finish(
     """The job file, its plan, and of a Megatron job on machines that are there whether they have what it needs."""
     from training.choice import chosen
     from training.chosen import choose
-    from training.cli.stages import is_down, made_plan, plan
+    from training.cli.planning import is_down, made_plan
+    from training.cli.stages import plan
     from training.planned import as_json as planned
     from training.recipe import write
 

@@ -72,7 +72,7 @@ def ssh(
 @options.json
 def replace(rank: int, stack: str | None, key: Path | None, yes: bool, as_json: bool) -> None:
     """Give RANK another machine: the old one is terminated first. Refused while a run is on the fleet."""
-    from training.cli.run import interruptible
+    from training.cli.reaching import interruptible
     from training.replacing import replace as another
     from training.screen import one_stage
     from training.stack_fleet import StackFleet
@@ -96,7 +96,7 @@ def replace(rank: int, stack: str | None, key: Path | None, yes: bool, as_json: 
 @options.json
 def resize(nodes: int, stack: str | None, key: Path | None, yes: bool, as_json: bool) -> None:
     """Give a fleet that is up NODES nodes, in its stack file too. Refused while a run is on it."""
-    from training.cli.run import interruptible
+    from training.cli.reaching import interruptible
     from training.replacing import resize as to
     from training.screen import one_stage
     from training.stack_fleet import StackFleet

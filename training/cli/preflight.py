@@ -33,7 +33,7 @@ def preflight(
     With JOB also for its own files and processes; they are not sent. Exit code 2 where a check failed.
     """
     from training.checks import skipped
-    from training.cli.stages import made_plan
+    from training.cli.planning import made_plan
     from training.job import Job
     from training.plan import Plan
     from training.preflight import look

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import signal
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,10 +9,10 @@ import click
 
 from infra.errors import BadInput
 from training.cli import options
+from training.cli.planning import made_plan
+from training.cli.reaching import interruptible, reached
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from training.fleets import Fleet
     from training.plan import Plan
     from training.record import Record, Request
@@ -48,7 +46,6 @@ def run(
     Shows the plan with its cost and asks before it spends. A fleet that is up already is used and left up.
     """
     from training.checks import skipped
-    from training.cli.stages import made_plan
     from training.planned import lines
     from training.record import Record, Request
     from training.run import new_run_id, now
@@ -90,7 +87,6 @@ def attach(
 
     From another clone or machine name the fleet too, and the key that opens it: -s STACK --key PEM.
     """
-    from training.cli.stages import made_plan
     from training.fleets import fleet_of
     from training.lifecycle import stages_done
     from training.record import Record, Request
@@ -163,38 +159,6 @@ def stop(
         click.echo(f"{run.id} stopped on {len(ranks)} nodes{said}")
 
 
-@contextmanager
-def reached(
-    run_id: str | None, stack: str | None, hosts: str | None, local: bool, key: Path | None
-) -> Iterator[tuple[Any, Any, Path]]:
-    """The machines of a run, the run as its nodes know it, and this clone's folder of it."""
-    from training.fleets import fleet_of
-    from training.launch import find_run
-    from training.lifecycle import run_folder
-    from training.onnode import whole_run
-    from training.record import Record
-    from training.remote import Machines
-
-    root = options.project_root()
-    record = Record(root / ".fleet")
-    run_id = whole_run(run_id or record.latest())
-    request = record.request(run_id)
-    if stack or hosts or local:
-        fleet = options.fleet_from(stack, hosts, local, key)
-    elif request:
-        fleet = fleet_of(root, request.source, request.fleet, key)
-    else:
-        raise BadInput(f"{run_id} is not recorded here", do="Name its fleet: -s STACK, --hosts NAME or --local.")
-    folder = run_folder(root, run_id)
-    if (folder / "receipt.json").exists() and not fleet.is_up():
-        raise BadInput(f"{run_id} is finished and its fleet is gone", do=f"What it left is in {folder}.")
-    with Machines(fleet.inventory()) as machines:
-        found = find_run(machines, run_id)
-        if found is None:
-            raise BadInput(f"the nodes of {fleet.name} know no {run_id}", do="fleet runs lists the runs.")
-        yield machines, found, folder
-
-
 def _stays(plan: Plan, fleet: Fleet) -> None:
     """A fleet that is made for a run is left up for an endpoint only where that is asked for."""
     from training.planned import left_up
@@ -220,7 +184,6 @@ def _on_nodes(fleet: Fleet, run_id: str) -> Any:
 def _carry_out(root: Path, request: Request, record: Record, plan: Plan | None, fleet: Fleet, as_json: bool) -> None:
     """One run, and those that go on from it where it fails and the job has retries."""
     from infra.errors import TrainingFailed
-    from training.cli.stages import made_plan
     from training.lifecycle import run_folder
     from training.retrying import next_attempt
     from training.run import now
@@ -271,25 +234,3 @@ def _once(root: Path, request: Request, record: Record, plan: Plan | None, fleet
     else:
         click.echo("\n" + "\n".join(lines(receipt)))
         click.echo(f"{'report':17}{line.folder / 'report.html'}")
-
-
-@contextmanager
-def interruptible(fleet: Fleet) -> Iterator[None]:
-    """SIGTERM ends as Ctrl-C does (while an engine works, in its own order: infra/engine.py).
-
-    Raises Interrupted that says what is left of the fleet and what it costs, unless the work itself has said so.
-    """
-    from infra.errors import Interrupted
-    from training.lifecycle import what_is_left
-
-    def on_term(signum: int, frame: Any) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, on_term)
-    try:
-        yield
-    except KeyboardInterrupt as error:
-        do = f"{what_is_left(fleet)}: fleet up -s {fleet.name} goes on, fleet down -s {fleet.name} leaves nothing."
-        raise Interrupted("interrupted", do=do) from error
-    finally:
-        signal.signal(signal.SIGTERM, before)

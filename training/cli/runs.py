@@ -73,7 +73,7 @@ def _from_nodes(
 ) -> None:
     import tempfile
 
-    from training.cli.run import reached
+    from training.cli.reaching import reached
     from training.run import LogLines
     from training.steps import started
     from training.watch import watch

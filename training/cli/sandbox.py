@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import shlex
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from infra.errors import BadInput
 from training.cli import faults, options
+from training.cli.embedded import place, stack_option
 
 if TYPE_CHECKING:
-    from infra.settings import StackConfig
-
-stack_option = faults.stack_option
+    pass
 
 
 @click.group()
@@ -95,19 +92,3 @@ def env(stack: str) -> None:
     values["PATH"] = f"{command.parent}:{values['PATH']}"
     for name, value in values.items():
         click.echo(f"export {name}={shlex.quote(value)}")
-
-
-def place(stack: str) -> tuple[Path, int, StackConfig]:
-    from infra.sandbox import process
-    from infra.settings import load_stack, stack_file
-
-    root = options.project_root()
-    config, _ = load_stack(root, stack)
-    port = process.endpoint_port(stack_file(root, stack))
-    if port is None:
-        raise BadInput(
-            f"stack {stack} is on AWS, not in the sandbox",
-            where=str(stack_file(root, stack)),
-            do="Its aws:endpoints would be on 127.0.0.1.",
-        )
-    return process.state_dir(port), port, config

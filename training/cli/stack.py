@@ -46,7 +46,7 @@ def preview(stack: str | None, as_json: bool) -> None:
 def up(stack: str | None, key: Path | None, yes: bool, as_json: bool) -> None:
     """Create or update the fleet of a stack; as `pulumi up`. Says what it costs and when it ends."""
     from training import ends
-    from training.cli.run import interruptible
+    from training.cli.reaching import interruptible
     from training.receipt import span
     from training.remote import Machines
     from training.screen import one_stage
@@ -93,7 +93,7 @@ def _price(offer: Offer) -> str:
 @options.json
 def down(stack: str | None, as_json: bool) -> None:
     """End everything of a stack: nodes first, then the rest, then what only a tag tells of. Then ask what is left."""
-    from training.cli.run import interruptible
+    from training.cli.reaching import interruptible
     from training.lifecycle import asked_of
     from training.screen import one_stage
     from training.stack_fleet import StackFleet

@@ -10,43 +10,10 @@ import click
 
 from infra.errors import BadInput, CloudRefused
 from training.cli import options
+from training.cli.planning import made_plan
 
 if TYPE_CHECKING:
-    from training.fleets import Fleet
-    from training.plan import Plan
-
-
-def made_plan(job: Path, fleet: Fleet, *, makes_it: bool | None = None, resume: str = "") -> Plan:
-    """The plan of a job file on a fleet; BadInput with a line for each thing that is wrong.
-
-    makes_it: whether the run makes the fleet, so that the job's budget is the fleet's too; by default if it isn't up.
-    resume: the run whose newest checkpoint it goes on from.
-    """
-    from training.checked import check_file, checked_plan
-    from training.estimated import of_plan
-    from training.findings import ok, refuse
-    from training.resume import resumed
-    from training.stack_fleet import StackFleet, machines
-
-    first = check_file(job)
-    if first.job and first.job.budget is not None and isinstance(fleet, StackFleet) and ok(first.findings):
-        makes_it = is_down(fleet) if makes_it is None else makes_it
-        fleet.budget = first.job.budget if makes_it else None
-    made, lines = checked_plan(job, fleet.offer())
-    if resume:
-        made = resumed(made, resume, options.project_root() / "runs" / resume)
-    if isinstance(fleet, StackFleet):
-        fleet.profile = made.job.needs[0].profile
-    refuse(of_plan(made, machines()).findings, job, lines)
-    return made
-
-
-def is_down(fleet: Fleet) -> bool:
-    """Also where it can't be told: then it is planned as one that is still to be made."""
-    try:
-        return not fleet.is_up()
-    except CloudRefused:
-        return True
+    pass
 
 
 @click.command()
@@ -115,7 +82,7 @@ def launch(
     Returns when the ranks run; `fleet attach` follows them, `fleet stop` ends them. The fleet stays up.
     """
     from training.checks import skipped
-    from training.cli.run import interruptible
+    from training.cli.reaching import interruptible
     from training.findings import sentence
     from training.lifecycle import begin, run_folder
     from training.record import Record, Request
@@ -156,7 +123,7 @@ def collect(
     run_id: str | None, stack: str | None, hosts: str | None, local: bool, key: Path | None, as_json: bool
 ) -> None:
     """Fetch RUN's output and every rank's log into runs/RUN. Resumes; each file's checksum is compared."""
-    from training.cli.run import reached
+    from training.cli.reaching import reached
     from training.receipt import size
     from training.steps import Chain, Ended, fetch, folder_of, started
     from training.watch import watch_once

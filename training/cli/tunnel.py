@@ -31,7 +31,7 @@ def tunnel(
     The node's host key is the pinned one; where the fleet has one way in, it goes through that. It ends with the fleet.
     """
     from infra.errors import BadInput, CloudRefused
-    from training.cli.run import reached
+    from training.cli.reaching import reached
     from training.endpoints import endpoints
     from training.onnode import whole_run
     from training.shell import free_port, interactive, pinned, ssh_command, tunnel_command

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from training.swift.setting import Setting, number, truth
-from training.swift.shapes import Shape
+from training.swift.shape import Shape
 
 # Measured with a real torch, transformers and peft by scripts/measure-memory.
 #: Bytes a number that goes into an adapter: peft casts a linear's input to fp32 and keeps it again after dropout.

@@ -5,10 +5,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from training.swift.shapes import Shape
+from training.swift.shape import Shape
 
 #: Where a multimodal model's config.json keeps its language model.
 TEXT = ("thinker_config", "text_config", "llm_config", "language_config")

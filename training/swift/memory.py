@@ -13,7 +13,7 @@ from typing import Any
 
 from training.swift.activations import activations
 from training.swift.setting import Setting, fraction, number, setting_of, truth
-from training.swift.shapes import Shape
+from training.swift.shape import Shape
 from training.swift.states import GIB, states
 
 #: Reserved by PyTorch on top of what tensors need: rounding and holes between blocks. Fewer with expandable segments.

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from training.swift.rows import Rows, rows_of
-from training.swift.shapes import Shape
+from training.swift.shape import Shape
 
 #: Tasks whose rows are pairs: two sequences of up to max_length go through the model for each row.
 PAIRED = ("dpo", "orpo", "simpo", "kto", "cpo", "rm")

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from training.swift.setting import REFERENCED, Setting, fraction, number, truth
-from training.swift.shapes import Shape
+from training.swift.shape import Shape
 
 #: Extra bytes of a 4-bit weight: fp16 scale and zero point of each 128 (GPTQ, AWQ), or a doubly quantized scale of 64.
 SCALE = 0.03125

@@ -4,7 +4,7 @@ import pytest
 
 from infra.errors import CloudRefused
 from training.allreduce import floors, judged, read
-from training.remote import Result
+from training.connection import Result
 
 WELL = "== 0 0\ntorch\nbus 231.4\n\n== 1 0\ntorch\nbus 12.25\n\n"
 ALONE = "== 0 1\nTraceback (most recent call last):\n  import torch\nModuleNotFoundError: No module named 'torch'\n\n"

@@ -9,8 +9,8 @@ import pytest
 from click.testing import CliRunner
 
 from training.cli.gpus import gpus as command
+from training.connection import Result
 from training.gpus import FIELDS, Use, read
-from training.remote import Result
 
 H100 = "0, NVIDIA H100 80GB HBM3, 97, 72910, 81559, 61, 655.20, 700.00\n"
 T4 = "1, Tesla T4, [N/A], 0, 15360, 34, [Not Supported], 70.00\n"

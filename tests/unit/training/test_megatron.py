@@ -11,6 +11,7 @@ import pytest
 from infra.errors import CloudRefused, FleetError
 from training.checked import check_file
 from training.checks import CHECKS
+from training.connection import Result
 from training.following import Probe, Rank, resumed, took
 from training.inventory import Inventory, Node
 from training.job import Job
@@ -18,7 +19,7 @@ from training.launch import command_sh
 from training.megatron import environments, judged, script
 from training.plan import Offer, Plan
 from training.preflight import one_folder
-from training.remote import Machines, Result
+from training.remote import Machines
 from training.run import Run, now
 from training.verdict import decide
 from training.watch import outcome

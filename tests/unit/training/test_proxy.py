@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from infra.errors import BadInput
+from training.connection import Unreachable
 from training.inventory import Node
 from training.proxy import Proxy
-from training.remote import Unreachable
 from training.shell import ssh_command
 from training.ssh import Ssh
 

@@ -7,8 +7,10 @@ import pytest
 
 from infra.errors import BadInput, CloudRefused, FleetError
 from training import inventory
+from training.connection import Result, Unreachable, quoted, whole
 from training.inventory import Node
-from training.remote import Local, Machines, Result, Unreachable, all_or_raise, quoted, whole
+from training.local import Local
+from training.remote import Machines, all_or_raise
 
 HERE = Node(0, "local", "", "127.0.0.1")
 
