@@ -35,7 +35,6 @@ GONE = None  # takes an argument of BASE out
 BROKEN: dict[str, tuple[str, dict[str, Any], dict[str, Any], World | None]] = {
     "model": ("swift sft", {"model": GONE}, {"model": "a/b"}, None),
     "model-or-adapters": ("swift deploy", {"model": GONE}, {"adapters": ["a/b"]}, None),
-    "model-or-url": ("swift eval", {"model": GONE}, {"eval_url": "http://h:8000/v1"}, None),
     "dataset": ("swift sft", {"dataset": GONE}, {"cached_dataset": ["cached"]}, None),
     "dataset-to-sample": ("swift sample", {"dataset": GONE}, {"dataset": ["a.jsonl"]}, None),
     "benchmarks": ("swift eval", {"eval_dataset": GONE}, {"eval_dataset": ["gsm8k"]}, None),

@@ -94,13 +94,21 @@ def bench(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     folder = tmp_path_factory.mktemp("bench")
     home = folder / "home"
     home.mkdir()
-    python = os.environ.get("SWIFT_PYTHON")  # of one environment for all, to be quicker
-    for name in ("swift-env", "swift-env-train", "swift-env-eval") if python else ():
-        (home / name).symlink_to(Path(python).parents[1])
+    if python := os.environ.get("SWIFT_PYTHON"):  # of one environment for all, to be quicker
+        for name in ("swift-env", "swift-env-train", "swift-env-eval"):
+            as_it_is(Path(python).parents[1], home / name)
     with project_in(folder / "clone") as project:
         cache = subprocess.run(["uv", "cache", "dir"], check=True, capture_output=True, text=True).stdout.strip()
         project.env |= {"HOME": str(home), "UV_CACHE_DIR": cache, "CUDA_VISIBLE_DEVICES": ""}
         yield Bench(project, tiny, home)
+
+
+def as_it_is(environment: Path, to: Path) -> None:
+    """Without its .lock it is taken for one made by hand: setup.sh would make it anew after another profile's list."""
+    to.mkdir()
+    for part in environment.iterdir():
+        if part.name != ".lock":
+            (to / part.name).symlink_to(part)
 
 
 @pytest.fixture(scope="module")

@@ -115,7 +115,7 @@ def tiny_base(command: str, folder: Path) -> dict[str, Any]:
 #: Rules that the argument classes do not tell of on this machine: said later, by the trainer or by what runs the model,
 #: or with what is not installed on a CPU (deepspeed, bitsandbytes, megatron, vLLM, GPUs).
 LATER = {
-    "model-or-url", "dataset-to-sample", "benchmarks", "evaluation-by-vllm", "adapters-to-merge", "something-to-export",
+    "dataset-to-sample", "benchmarks", "evaluation-by-vllm", "adapters-to-merge", "something-to-export",
     "streaming-needs-max-steps",
     "streaming-and-cached", "streaming-and-group-by-length", "deepspeed-or-fsdp", "deepspeed-names",
     "deepspeed-and-device-map", "one-gpu-a-process", "processes-divide-gpus", "autotp-needs-deepspeed",

@@ -72,6 +72,8 @@ def _reasons(trainer: str, command: str, args: Mapping[str, Any]) -> Iterator[Ne
         yield Needed("vllm", "use_vllm")
     if command == "eval":
         yield Needed("eval", "swift eval")
+    if _on(args.get("eval_use_evalscope")):  # by evalscope's own backend, which vllm has too, and all that train has
+        yield Needed("vllm" if any(_more(command, args)) else "eval", "eval_use_evalscope")
     method = args.get("quant_method")
     if command == "export" and method == "awq":
         yield Needed("awq", "quant_method awq")

@@ -5,7 +5,10 @@ from __future__ import annotations
 from training.swift.given import Given
 from training.swift.rules.rule import MEGATRON, TRAIN, Rule
 
-SERVES = ("swift infer", "swift deploy", "swift rollout", "swift sample", "swift export", "swift merge-lora")
+USES = (
+    "swift infer", "swift deploy", "swift rollout", "swift sample", "swift export", "swift merge-lora", "swift eval",
+    "swift app",
+)  # fmt: skip
 
 
 def _no_model_to_train(g: Given) -> bool:
@@ -23,14 +26,11 @@ RULES = (
     Rule("model", TRAIN, "model", _no_model_to_train,
          "no model is given", "model: a hub id, or a folder",
          "swift/arguments/base_args/model_args.py _init_model_info"),
-    Rule("model-or-adapters", SERVES, "model",
+    Rule("model-or-adapters", USES, "model",
          lambda g: not (g["model"] or g["adapters"] or g.get("mcore_model") or g.get("mcore_adapter")),
-         "neither model nor adapters is given", "adapters: a checkpoint of a LoRA run; model: a hub id, or a folder",
-         "swift/arguments/base_args/model_args.py _init_model_info"),
-    Rule("model-or-url", ("swift eval", "swift app"), "model",
-         lambda g: not (g["model"] or g["adapters"] or g.get("eval_url") or g.get("base_url")),
-         "neither model, adapters nor the URL of a server is given", "model: a hub id, or a folder",
-         "swift/arguments/base_args/model_args.py _init_model_info"),
+         "neither model nor adapters is given, which a server's URL does not spare",
+         "adapters: a checkpoint of a LoRA run; model: a hub id, a folder, or what the server calls it",
+         "swift/arguments/base_args/model_args.py __post_init__"),
     Rule("dataset", (*TRAIN, *MEGATRON), "dataset", lambda g: not (g["dataset"] or g["cached_dataset"]),
          "no dataset is given", "dataset: a file beside the job, or a hub id",
          "swift/arguments/sft_args.py __post_init__, swift/megatron/arguments/sft_args.py"),

@@ -45,6 +45,8 @@ def packages(profile: str) -> dict[str, str]:
         ("swift", "rollout", {}, "vllm"),
         ("swift", "eval", {"eval_backend": "OpenCompass"}, "eval"),
         ("swift", "eval", {"infer_backend": "vllm"}, "vllm"),
+        ("swift", "sft", {"eval_use_evalscope": True, "eval_dataset": ["gsm8k"]}, "eval"),
+        ("swift", "sft", {"eval_use_evalscope": True, "deepspeed": "zero2"}, "vllm"),
         ("swift", "sft", {"quant_method": "bnb", "quant_bits": 4, "deepspeed": "zero2"}, "quant"),
         ("swift", "export", {"quant_method": "gptq", "quant_bits": 4}, "quant"),
         ("swift", "export", {"quant_method": "fp8"}, "quant"),
