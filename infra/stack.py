@@ -21,7 +21,8 @@ from infra.outputs import Outputs, parse_outputs
 from infra.place import Attempt, Place, no_room, nowhere
 from infra.quotas import shortage
 from infra.session import Change, OnChange, Session, cut_off, events, half_made, ids, ignore, made_any, never_whole
-from infra.settings import Profile, load_stack, stack_file
+from infra.settings import Profile
+from infra.stack_files import load_stack, stack_file
 from infra.sweep import Teardown
 
 #: What may be there before an `up`, beside shared files, which go by their id.

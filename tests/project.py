@@ -27,7 +27,7 @@ import yaml
 from infra import sweep
 from infra.cloud import Cloud, cloud_of
 from infra.sandbox import process
-from infra.settings import load_stack
+from infra.stack_files import load_stack
 
 REPO = Path(__file__).resolve().parents[1]
 FLEET = REPO / ".venv" / "bin" / "fleet"

@@ -12,7 +12,7 @@ from infra.cloud import Cloud
 from infra.errors import CloudRefused
 from infra.ledger import Bill, known_region, look
 from infra.prices import aged
-from infra.settings import known_stacks
+from infra.stack_files import known_stacks
 from training.receipt import span
 from training.stack_fleet import AT_REST, cloud_at_rest
 

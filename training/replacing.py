@@ -4,7 +4,7 @@ each of its members.
 
 from __future__ import annotations
 
-from infra.settings import write_nodes
+from infra.stack_files import write_nodes
 from training.checks import ANSWER, CHECKS
 from training.inventory import Inventory, Node
 from training.launch import active_runs, refuse_busy

@@ -86,7 +86,7 @@ class StackFleet:
 
     @cached_property
     def _file(self) -> tuple[StackConfig, dict[str, Any]]:
-        from infra.settings import load_stack
+        from infra.stack_files import load_stack
 
         return load_stack(self.root, self.name)
 
@@ -267,7 +267,7 @@ def cloud_at_rest(root: Path, name: str) -> Cloud | None:
     the stack exists."""
     from infra.cloud import cloud_of
     from infra.sandbox import process
-    from infra.settings import load_stack, stack_file
+    from infra.stack_files import load_stack, stack_file
 
     file = stack_file(root, name)
     cloud = cloud_of(load_stack(root, name)[1], source=str(file))
@@ -283,7 +283,7 @@ AT_REST = "its sandbox does not run, so nothing of it exists"
 def environment_for(root: Path, stack: str) -> dict[str, str]:
     """What the engine needs in its environment for this stack; a sandbox stack's cloud is started on the way."""
     from infra.sandbox import process
-    from infra.settings import load_stack, stack_file
+    from infra.stack_files import load_stack, stack_file
 
     settings, _ = load_stack(root, stack)
     port = process.endpoint_port(stack_file(root, stack))

@@ -11,7 +11,7 @@ from infra import orphans
 from infra.cloud import Cloud
 from infra.errors import FleetError
 from infra.orphans import Found, Unasked
-from infra.settings import known_stacks
+from infra.stack_files import known_stacks
 from training.receipt import span
 from training.stack_fleet import AT_REST, Say, cloud_at_rest, quiet
 

@@ -8,7 +8,8 @@ import re
 import pytest
 from project import Done, Project
 
-from infra.settings import from_pulumi, load_stack
+from infra.settings import from_pulumi
+from infra.stack_files import load_stack
 
 UP = ("up", "-s", "sandbox", "--yes")
 

@@ -12,7 +12,7 @@ import yaml
 from project import REPO, Project
 
 from infra.sandbox import rehearsal
-from infra.settings import known_stacks
+from infra.stack_files import known_stacks
 
 #: Stack -> kinds of resources it makes that tell it from the others, and how many. 0: it must make none.
 TELLING: dict[str, dict[str, int]] = {

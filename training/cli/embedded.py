@@ -18,7 +18,7 @@ stack_option = click.option("-s", "--stack", default="sandbox", show_default=Tru
 
 def place(stack: str) -> tuple[Path, int, StackConfig]:
     from infra.sandbox import process
-    from infra.settings import load_stack, stack_file
+    from infra.stack_files import load_stack, stack_file
 
     root = options.project_root()
     config, _ = load_stack(root, stack)

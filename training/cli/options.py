@@ -75,7 +75,7 @@ def chosen_for(job: Path) -> Chosen | None:
 
 def needed_stack(stack: str | None) -> str:
     if not stack:
-        from infra.settings import known_stacks
+        from infra.stack_files import known_stacks
 
         there = ", ".join(known_stacks(project_root()))
         raise BadInput("no stack is named", do=f"Give -s STACK. There are: {there}.")

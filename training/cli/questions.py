@@ -21,7 +21,7 @@ MINE = "mine"
 
 def where(first: bool) -> tuple[str | None, str | None, bool]:
     """-s, --hosts and --local as a person answers them."""
-    from infra.settings import known_stacks
+    from infra.stack_files import known_stacks
 
     click.echo(
         "local: this machine. hosts: EC2 or other machines that run. stack: EC2 machines that fleet makes and ends."

@@ -11,7 +11,8 @@ import yaml
 
 from infra.errors import BadInput
 from infra.schema import json_schema, pulumi_config, stack_schema
-from infra.settings import PREFIX, StackConfig, from_pulumi, known_stacks, load_stack, stack_file
+from infra.settings import PREFIX, StackConfig, from_pulumi
+from infra.stack_files import known_stacks, load_stack, stack_file
 from training.job import Job
 
 REPO = Path(__file__).resolve().parents[3]

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from infra.durations import parse_duration, show_duration
 from infra.errors import BadInput
-from infra.settings import StackConfig, from_pulumi, known_stacks, load_stack, write_nodes
+from infra.settings import StackConfig, from_pulumi
+from infra.stack_files import known_stacks, load_stack, write_nodes
 
 ROOT = Path(__file__).parents[3]
 

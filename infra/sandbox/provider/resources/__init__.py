@@ -8,8 +8,9 @@ from infra.sandbox.provider.resources.base import Resource
 from infra.sandbox.provider.resources.capacity import CapacityReservation, PlacementGroup
 from infra.sandbox.provider.resources.endpoints import VpcEndpoint
 from infra.sandbox.provider.resources.groups import EgressRule, IngressRule, SecurityGroup
-from infra.sandbox.provider.resources.identity import InstanceProfile, Role, RolePolicy, RolePolicyAttachment
+from infra.sandbox.provider.resources.identity import Role, RolePolicy, RolePolicyAttachment
 from infra.sandbox.provider.resources.instance import Instance
+from infra.sandbox.provider.resources.instance_profile import InstanceProfile
 from infra.sandbox.provider.resources.keys import KeyPair
 from infra.sandbox.provider.resources.lustre import LustreFileSystem
 from infra.sandbox.provider.resources.nat import NatGateway
