@@ -11,16 +11,13 @@ import re
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cache
 from pathlib import Path
-from typing import Any, Literal
-
-import yaml
+from typing import Any
 
 from infra.errors import BadInput
 from training.swift.logs import ROW_DROPPED, SUCCESS, read_error
+from training.swift.troubles import Kind, Rule, signs
 
-RULES = Path(__file__).with_name("troubles.yaml")
 CHUNK = 1 << 20
 #: A line longer than that is looked at in parts; what is said of one is shortened to SHOWN characters.
 LONGEST, SHOWN = 1 << 20, 400
@@ -29,7 +26,6 @@ TRACEBACK = 200
 #: A failure that no rule knows.
 OTHER = "OTHER"
 
-Kind = Literal["failure", "echo", "symptom"]
 _ORDER: Mapping[Kind, int] = {"failure": 0, "echo": 1, "symptom": 2}
 
 _BAR = re.compile(rb"\s*[\w ()=]+: +\d+%\|.*?/s?(?:it|s)\]")
@@ -40,23 +36,6 @@ _RANK = re.compile(rb"^\[rank\d+\]: ?")
 _STAMP = re.compile(
     rb"(?:\[rank\d+\]:)?\[?[EWIF](\d\d)(\d\d) (\d\d:\d\d:\d\d)|  time +: \d{4}-(\d\d)-(\d\d)_(\d\d:\d\d:\d\d)"
 )
-_ERROR_WORDS = "Error|Exception|Interrupt|Exit|OutOfMemory|SIG[A-Z]+\\)|Traceback \\(most"
-
-
-@dataclass(frozen=True)
-class Rule:
-    """One known failure; its fields are explained at the top of troubles.yaml."""
-
-    id: str
-    title: str
-    signs: tuple[str, ...]
-    cause: str
-    fix: str
-    kind: Kind = "failure"
-    within: str = ""
-    when: str = ""
-    unless: str = ""
-    times: int = 1
 
 
 @dataclass(frozen=True)
@@ -112,59 +91,6 @@ def read_log(chunks: Iterable[bytes]) -> list[Diagnosis]:
     return scan.end()
 
 
-@cache
-def rules() -> tuple[Rule, ...]:
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    read = yaml.load(RULES.read_text(encoding="utf-8"), Loader=loader)  # noqa: S506  a safe one
-    return tuple(Rule(**{**one, "signs": tuple(one["signs"])}) for one in read)
-
-
-@dataclass(frozen=True)
-class _Signs:
-    """The rules' expressions, compiled. gate: any line that may mean something. steps, any_step: step lines alone."""
-
-    lines: tuple[tuple[Rule, re.Pattern[bytes]], ...]
-    steps: tuple[tuple[Rule, re.Pattern[bytes]], ...]
-    within: Mapping[str, re.Pattern[bytes]]
-    whens: Mapping[str, re.Pattern[bytes]]
-    gate: re.Pattern[bytes]
-    any_step: re.Pattern[bytes]
-
-
-@cache
-def _signs() -> _Signs:
-    known = rules()
-    of_steps = [one for one in known if one.signs and one.signs[0].startswith("'")]
-    of_lines = [one for one in known if one.signs and one not in of_steps]
-    whens = {text for one in known for text in (one.when, one.unless) if text}
-    plain = [sign for one in of_lines for sign in one.signs]
-    return _Signs(
-        lines=tuple((one, _any(one.signs)) for one in of_lines),
-        steps=tuple((one, _any(one.signs)) for one in of_steps),
-        within={one.within: re.compile(one.within.encode()) for one in known if one.within},
-        whens={when: re.compile(when.encode()) for when in whens},
-        any_step=_any(sign for one in of_steps for sign in one.signs),
-        gate=re.compile(_by_first_letters([*plain, *whens, *_ERROR_WORDS.split("|"), ROW_DROPPED, SUCCESS]).encode()),
-    )
-
-
-def _any(signs: Iterable[str]) -> re.Pattern[bytes]:
-    return re.compile("|".join(signs).encode())
-
-
-def _by_first_letters(signs: Iterable[str]) -> str:
-    """One expression for all: each begins with two plain characters, so that a place in a line is tried against the few
-    that begin as it does. Twice as fast as a plain list of them."""
-    tree: dict[str, dict[str, list[str]]] = {}
-    for sign in signs:
-        tree.setdefault(sign[0], {}).setdefault(sign[1], []).append(sign[2:])
-    firsts = [
-        first + "(?:" + "|".join(f"{second}(?:{'|'.join(rest)})" for second, rest in seconds.items()) + ")"
-        for first, seconds in tree.items()
-    ]
-    return "|".join(firsts)
-
-
 @dataclass
 class _Scan:
     """What one log has shown so far."""
@@ -197,13 +123,13 @@ class _Scan:
             line = _RANK.sub(b"", line)
         if self.traceback is not None:
             self.traceback.append(line)
-        if _signs().gate.search(line):
+        if signs().gate.search(line):
             self._match(number, line)
 
     def end(self) -> list[Diagnosis]:
         for place, (first, times, line) in self.row.items():
             if times == self.steps:
-                self._note(_signs().steps[place][0], first, line)
+                self._note(signs().steps[place][0], first, line)
         if self.other and not any(one.kind == "failure" for one in self.found.values()):
             self.found[OTHER] = self.other
         every = [*self.found.items(), *self.symptoms.items()]
@@ -219,10 +145,10 @@ class _Scan:
         """Training went on: what failed before was got over."""
         self._went_on()
         self.steps += 1
-        if not _signs().any_step.search(line):
+        if not signs().any_step.search(line):
             self.row.clear()
             return
-        for place, (rule, sign) in enumerate(_signs().steps):
+        for place, (rule, sign) in enumerate(signs().steps):
             if not sign.search(line):
                 self.row.pop(place, None)
                 continue
@@ -240,12 +166,12 @@ class _Scan:
             self._went_on()
         if "Traceback (most" in text:
             self.traceback = deque([line], TRACEBACK)
-        for when, sign in _signs().whens.items():
+        for when, sign in signs().whens.items():
             if when not in self.met and sign.search(line):
                 self.met.add(when)
         trace = b"\n".join(self.traceback or ())
-        for rule, sign in _signs().lines:
-            if not sign.search(line) or (rule.within and not _signs().within[rule.within].search(trace)):
+        for rule, sign in signs().lines:
+            if not sign.search(line) or (rule.within and not signs().within[rule.within].search(trace)):
                 continue
             self._note(rule, number, line)
             if not (rule.when or rule.unless):  # what else the log says decides between this one and the next

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from infra.errors import BadInput
-from training.swift.diagnose import CHUNK, OTHER, Diagnosis, diagnose, read_log, rules
+from training.swift.diagnose import CHUNK, OTHER, Diagnosis, diagnose, read_log
+from training.swift.troubles import rules
 
 LOGS = Path(__file__).parent / "logs"
 STEP = "{{'loss': '{loss}', 'grad_norm': '1.2', 'learning_rate': '1e-05', 'global_step/max_steps': '{step}/9'}}"
