@@ -17,6 +17,7 @@ from infra import ends, shunned, sweep
 from infra.cloud import Cloud, cloud_of
 from infra.errors import BadInput, CloudRefused, Held
 from infra.kinds import MACHINES, Kind
+from infra.left import what_is_left
 from infra.outputs import Outputs, parse_outputs
 from infra.place import Attempt, Place, no_room, nowhere
 from infra.quotas import shortage
@@ -117,7 +118,7 @@ class FleetStack:
             raise CloudRefused(
                 f"{error.what}; and ending what was made failed too: {again.what}",
                 where=error.where or again.where,
-                do=f"Nodes end by their lease; fleet down -s {self.name} ends all.",
+                do=f"{what_is_left(self.cloud, self.name, self.config.nodes)}: fleet down -s {self.name} ends all.",
             ) from again
 
     def _what_is_there(self) -> str:
@@ -235,7 +236,7 @@ class FleetStack:
         done = Teardown(removed, unknown, tuple(sweep.look(self.cloud, self.name)))
         if done.left:
             names = ", ".join(f"{thing.kind} {thing.id}" for thing in done.left)
-            raise CloudRefused(f"still there: {names}", where=f"stack {self.name}", do="Run `fleet down` again.")
+            raise CloudRefused(f"still there: {names}", where=f"stack {self.name}")
         return done
 
     def _delete(self, on_change: OnChange) -> None:

@@ -32,9 +32,10 @@ class Row:
     """One cell of the table: what befalls a command in a stage, and what comes of it.
 
     rehearse: command lines of `fleet sandbox`, in force before the command begins, or from the moment that the run
-    has come to its stage (`during`). up: whether a fleet is up before. command: after `fleet`. reads: what the person
-    reads, in its order, with … for what differs from time to time. left: "nothing", "no node" (something that bills
-    nothing by the hour) or "2 nodes", as the cloud says before `fleet down`, after which nothing is. full: takes long.
+    has come to its stage (`during`). up: whether a fleet is up before. elsewhere: in a clone that knows the account and
+    has no file of the stack. command: after `fleet`. reads: what the person reads, in its order, with … for what differs
+    from time to time. left: "nothing", "no node" (something that bills nothing by the hour) or "2 nodes", as the cloud
+    says before `fleet down`, after which nothing is. args: of the job, beside its own. full: takes long.
     """
 
     fault: str
@@ -45,8 +46,10 @@ class Row:
     reads: str
     left: str
     stack: Mapping[str, Any] = field(default_factory=dict)
+    args: Mapping[str, Any] = field(default_factory=dict)
     up: bool = False
     during: bool = False
+    elsewhere: bool = False
     full: bool = False
 
     @property
@@ -87,7 +90,7 @@ def carried_out(row: Row, project: Project, job: Path) -> tuple[Done, str]:
     try:
         if row.up:
             project.fleet("up", "--yes", "-s", "sandbox").ok()
-        words = [str(job) if word == "JOB" else word for word in shlex.split(row.command)]
+        words = [str(_job(row, job)) if word == "JOB" else word for word in shlex.split(row.command)]
         if row.during:
             going = project.going(*words)
             eventually(lambda: _has_come_to(row.stage, going.lines) or not going.goes_on(), within=240)
@@ -95,10 +98,27 @@ def carried_out(row: Row, project: Project, job: Path) -> tuple[Done, str]:
             done = going.ended(within=600)
         else:
             rehearse(project, row)
-            done = project.fleet(*words, within=600)
+            done = (_another_clone(project) if row.elsewhere else project).fleet(*words, within=600)
     finally:
         rehearsal.clear(project.port)
     return done, left(project)
+
+
+def _job(row: Row, job: Path) -> Path:
+    if not row.args:
+        return job
+    data = yaml.safe_load(job.read_text(encoding="utf-8"))
+    data["args"] |= row.args
+    other = job.with_name("of-the-row.yaml")
+    other.write_text(yaml.safe_dump(data, sort_keys=False), encoding="utf-8")
+    return other
+
+
+def _another_clone(project: Project) -> Project:
+    other = project.another(project.root.with_name("another"))
+    (other.root / "stacks" / "Pulumi.sandbox.yaml").unlink()
+    other.stack("mine")
+    return other
 
 
 def rehearse(project: Project, row: Row) -> None:

@@ -27,7 +27,7 @@ from training.readiness import Ready
 from training.receipt import Asked, Money, Receipt
 from training.record import Record, Request, Stage
 from training.remote import Machines
-from training.replacing import at_fault
+from training.replacing import at_fault, why_ended
 from training.report import write_report
 from training.run import Event, Note, Run, now
 from training.ship import ship
@@ -121,9 +121,13 @@ def _begin(line: Line, machines: Machines, plan: Plan | None, fleet: Fleet) -> R
         if line.request.leaves_up:
             raise
         machines.close()
-        with line.stage("down") as telling:
-            fleet.down(telling.say)
-            telling.detail = "nothing had trained: the fleet is ended"
+        try:
+            with line.stage("down") as telling:
+                fleet.down(telling.say)
+                telling.detail = "nothing had trained: the fleet is ended"
+        except CloudRefused as again:
+            both = f"{error.what}; and ending the fleet failed too: {again.what}"
+            raise type(error)(both, where=error.where, do=again.do) from again
         do = f"{error.do} The fleet that was made for it is ended, nothing is left (--keep would have left it)."
         raise type(error)(error.what, where=error.where, do=do.strip()) from error
 
@@ -258,19 +262,22 @@ def _money(request: Request, fleet: Fleet, since: datetime | None, events: list)
 
 
 def _failed(chain: Chain, line: Line, fleet: Fleet) -> FleetError:
-    do = _after_the_end(line, fleet)
     if chain.failed is None:
         assert chain.error, "it has a step that failed, or an error"
-        return TrainingFailed(chain.error.what, where=chain.error.where, do=f"{chain.error.do} {do}")
+        do = f"{chain.error.do} {_after_the_end(line, fleet)}"
+        return TrainingFailed(chain.error.what, where=chain.error.where, do=do)
     outcome, run = chain.failed.outcome, chain.failed.run
-    if outcome.state == "lost":
-        do = _after_the_end(line, fleet, outcome.first_failed_rank)
+    lost = outcome.first_failed_rank if outcome.state == "lost" else None
+    ended = why_ended(fleet, lost) if lost is not None and isinstance(fleet, StackFleet) else ""
+    # Of one that has ended the next `up` makes another.
+    do = _after_the_end(line, fleet, None if ended else lost)
     step = f"{run.step}: " if run.then or run.id != line.request.run_id else ""
     rank = "" if outcome.first_failed_rank is None else f"rank {outcome.first_failed_rank} failed first: "
     if outcome.state == "stopped":
         return Interrupted(f"{line.request.run_id} was stopped at {step}step {outcome.step}", do=do)
     cause = outcome.cause
     said = f"{cause.text} (logs/rank-{cause.rank}.log:{cause.line})" if cause else outcome.why
+    said = f"its machine was ended: {ended}" if ended else said
     said = "\n  ".join([said, *(cause.advice() if cause else ())])
     return TrainingFailed(f"{step}{rank}{said}", where=str(folder_of(line.folder, run)), do=do)
 
@@ -278,29 +285,18 @@ def _failed(chain: Chain, line: Line, fleet: Fleet) -> FleetError:
 def _after_the_end(line: Line, fleet: Fleet, lost: int | None = None) -> str:
     """A run that is over can't be gone on with: what is left of its fleet, and how to try again. lost: the rank whose
     machine does not answer."""
-    if line.request.source != "stack":
+    if not isinstance(fleet, StackFleet):
         return f"fleet logs {line.request.run_id} tells more."
     saved = any((line.folder / "output").glob("checkpoint-*"))
     goes_on = f" (--resume {line.request.run_id}: from its newest checkpoint)" if saved else ""
     other = f"fleet replace {lost} -s {fleet.name} gives the lost rank another machine, " if lost is not None else ""
     tries = f"fleet run JOB -s {fleet.name} tries again{goes_on}"
-    return f"{what_is_left(fleet)}: {other}{tries}, fleet down -s {fleet.name} ends it."
+    return f"{fleet.what_is_left()}: {other}{tries}, fleet down -s {fleet.name} ends it."
 
 
 def what_next(request: Request, fleet: Fleet) -> str:
     """What is left, what it costs an hour, and the two commands that go on from here."""
     attach = f"fleet attach {request.run_id} goes on"
-    if request.source != "stack":
+    if not isinstance(fleet, StackFleet):
         return f"{attach}; fleet stop {request.run_id} ends it."
-    return f"{what_is_left(fleet)}: {attach}; fleet down -s {request.fleet} leaves nothing."
-
-
-def what_is_left(fleet: Fleet) -> str:
-    """Whether nodes of the fleet are up, and at what price an hour."""
-    try:
-        if not fleet.is_up():
-            return "No node is up"
-    except FleetError:
-        return f"Whether the fleet is up can't be told (fleet status -s {fleet.name})"
-    price = fleet.offer().usd_per_hour
-    return "The fleet is up, " + ("no price known" if price is None else f"${price:.2f} an hour")
+    return f"{fleet.what_is_left()}: {attach}; fleet down -s {request.fleet} leaves nothing."

@@ -200,7 +200,15 @@ class StackFleet:
         return self._inventory(replace(outputs, nodes=nodes), quiet)
 
     def down(self, say: Say = quiet) -> Teardown:
-        return self.stack.destroy(_Counter(say).on_change)
+        from infra.left import adding_what_is_left
+
+        with adding_what_is_left(self.stack.cloud, self.name, self.config.nodes):
+            return self.stack.destroy(_Counter(say).on_change)
+
+    def what_is_left(self) -> str:
+        from infra.left import what_is_left
+
+        return what_is_left(self.stack.cloud, self.name, self.config.nodes)
 
     def billing_since(self) -> datetime | None:
         """When AWS launched the oldest node that still runs."""

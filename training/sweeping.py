@@ -57,9 +57,11 @@ def sweep(
     ended: list[str] = []
     failed: list[str] = []
 
+    begun: list[orphans.Thing] = []
+
     def told(thing: orphans.Thing) -> None:
-        ended.append(f"{thing.kind} {thing.id}")
-        say(ended[-1])
+        begun.append(thing)
+        say(f"{thing.kind} {thing.id}")
 
     for place in places:
         say(f"asking {place.cloud.region}")
@@ -67,10 +69,14 @@ def sweep(
         found += here
         unasked += not_asked
         for one in here if yes else ():
+            begun.clear()
+            refused = ""
             try:
                 orphans.end(place.cloud, one, told)
             except FleetError as error:
-                failed.append(f"stack {one.stack} in {one.region}: {error.what}")
+                refused = begun[-1].kind if begun else ""
+                failed.append(f"stack {one.stack} in {one.region}{_bill(one)}: {error.sentence}")
+            ended += [f"{thing.kind} {thing.id}" for thing in begun if thing.kind != refused]
     asked = tuple(place.cloud.region for place in places)
     return Swept(tuple(found), tuple(unasked), tuple(ended), tuple(failed), asked, yes, tuple(notes))
 

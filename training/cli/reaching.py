@@ -54,7 +54,7 @@ def interruptible(fleet: Fleet) -> Iterator[None]:
     Raises Interrupted that says what is left of the fleet and what it costs, unless the work itself has said so.
     """
     from infra.errors import Interrupted
-    from training.lifecycle import what_is_left
+    from training.stack_fleet import StackFleet
 
     def on_term(signum: int, frame: Any) -> None:
         raise KeyboardInterrupt
@@ -63,7 +63,10 @@ def interruptible(fleet: Fleet) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt as error:
-        do = f"{what_is_left(fleet)}: fleet up -s {fleet.name} goes on, fleet down -s {fleet.name} leaves nothing."
+        do = ""
+        if isinstance(fleet, StackFleet):
+            ends = f"fleet down -s {fleet.name} leaves nothing"
+            do = f"{fleet.what_is_left()}: fleet up -s {fleet.name} goes on, {ends}."
         raise Interrupted("interrupted", do=do) from error
     finally:
         signal.signal(signal.SIGTERM, before)

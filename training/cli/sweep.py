@@ -34,6 +34,7 @@ def sweep(stack: str | None, regions: tuple[str, ...], all_regions: bool, yes: b
     else:
         click.echo("\n".join(sweeping.lines(swept)))
     if swept.unasked or swept.failed:
-        unasked = sweeping.counted(len(swept.unasked), "question")
-        what = f"{unasked} without an answer, {sweeping.counted(len(swept.failed), 'stack')} not ended"
-        raise CloudRefused(what, do="Put right what stands above, then fleet sweep again.")
+        unasked = [f"{sweeping.counted(len(swept.unasked), 'question')} without an answer"] if swept.unasked else []
+        failed = [f"{sweeping.counted(len(swept.failed), 'stack')} not ended"] if swept.failed else []
+        do = "Put right what stands above, then fleet sweep again."
+        raise CloudRefused(", ".join(unasked + failed), do=do)
