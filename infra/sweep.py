@@ -74,6 +74,18 @@ def fence(cloud: Cloud, ids: list[str]) -> None:
         end_nodes(cloud, ids)
 
 
+def why_ended(cloud: Cloud, instance_id: str) -> str:
+    """Of a machine that runs no more AWS's reason ("Server.SpotInstanceTermination: Spot instance termination"), which
+    it tells for about an hour; "" of one that runs."""
+    with translated():
+        answer = cloud.client("ec2").describe_instances(Filters=[{"Name": "instance-id", "Values": [instance_id]}])
+    found = [one for group in answer["Reservations"] for one in group["Instances"]]
+    if found and found[0]["State"]["Name"] in ("pending", "running"):
+        return ""
+    reason = found[0].get("StateReason", {}) if found else {"Message": "AWS does not know it any more"}
+    return str(reason.get("Message") or found[0]["State"]["Name"])
+
+
 def end_schedule(cloud: Cloud, stack: str) -> None:
     """Takes the AWS schedule away, where there is one."""
     with translated():

@@ -33,7 +33,7 @@ class Row:
 
     rehearse: command lines of `fleet sandbox`, in force before the command begins, or from the moment that the run
     has come to its stage (`during`). up: whether a fleet is up before. elsewhere: in a clone that knows the account and
-    has no file of the stack. command: after `fleet`. reads: what the person reads, in its order, with … for what differs
+    has no file of the stack. command: after `fleet`. reads: what the person reads, in its order, … for what differs
     from time to time. left: "nothing", "no node" (something that bills nothing by the hour) or "2 nodes", as the cloud
     says before `fleet down`, after which nothing is. args: of the job, beside its own. full: takes long.
     """

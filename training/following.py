@@ -146,6 +146,7 @@ def _facts(one: Rank, probe: Probe, at: float) -> RankFacts:
         alive=alive,
         exit_code=code,
         ended_at=ended_at,
+        vanished="gone" in told,
         drained=(code is not None or not alive) and one.size >= int(told.get("size", 0)),
         marked=one.said.ended_well,
         stopped_at=float(told["stopped"]) - one.skew_s if "stopped" in told else None,

@@ -4,6 +4,8 @@ each of its members.
 
 from __future__ import annotations
 
+from infra import sweep
+from infra.errors import CloudRefused
 from infra.stack_files import write_nodes
 from training.checks import ANSWER, CHECKS
 from training.inventory import Inventory, Node
@@ -17,6 +19,15 @@ def replace(fleet: StackFleet, rank: int, say: Say = quiet) -> Node:
     """The rank's new machine. BadInput, and nothing done, where a run is on the fleet."""
     _refuse_busy(fleet)
     return fleet.replace([rank], say).nodes[rank]
+
+
+def why_ended(fleet: StackFleet, rank: int) -> str:
+    """AWS's reason where the rank's machine runs no more; "" where it runs, or AWS can't be asked."""
+    outputs = fleet.stack.outputs()
+    try:
+        return sweep.why_ended(fleet.stack.cloud, outputs.nodes[rank].id) if outputs else ""
+    except CloudRefused:
+        return ""
 
 
 def at_fault(ready: Ready) -> dict[int, str]:

@@ -103,7 +103,7 @@ class Screen:
             return f"  rank {event.rank} ended, exit code {event.exit_code}" if event.exit_code else None
         if isinstance(event, RankLost):
             return f"  rank {event.rank} can't be reached since {event.since:%H:%M:%S}: {event.why}"
-        return f"  {event.text}" if isinstance(event, Note) else None
+        return f"  {_whose(event)}{event.text}" if isinstance(event, Note) else None
 
     def _dollars(self, at: datetime) -> list[str]:
         if self.usd_per_hour is None or self._billed_from is None:
@@ -147,6 +147,10 @@ def one_stage(stage: str, *, as_json: bool) -> Iterator[Callable[[str], None]]:
         screen.show(Stage(now(), stage, "done"))
     finally:
         screen.close()
+
+
+def _whose(note: Note) -> str:
+    return "" if note.rank is None or note.text.startswith("rank ") else f"rank {note.rank}: "
 
 
 def _plain(event: Event | Stage) -> dict[str, Any]:

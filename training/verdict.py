@@ -18,6 +18,7 @@ class RankFacts:
 
     exit_code: None while it runs, or where it ended and left none (`alive` is then False).
     ended_at: when exit_code was written, or when it was first seen dead.
+    vanished: its node answers, and has nothing any more of what the run had written there.
     drained: its log has been read to the end.
     marked: its log holds the line that a success ends with.
     aborted: its process died of itself after that line, its work done.
@@ -30,6 +31,7 @@ class RankFacts:
     alive: bool = True
     exit_code: int | None = None
     ended_at: float | None = None
+    vanished: bool = False
     drained: bool = False
     marked: bool = False
     aborted: bool = False
@@ -42,11 +44,17 @@ class RankFacts:
     def ended(self) -> bool:
         return self.exit_code is not None or not self.alive
 
+    @property
+    def missing_since(self) -> float:
+        return self.ended_at or 0.0 if self.vanished else self.first_failed_at
+
     def lost(self, now: float) -> bool:
-        return not self.ended and self.failed_probes >= LOST_PROBES and now - self.first_failed_at >= LOST_S
+        """Whether its machine or its files are gone."""
+        silent = self.failed_probes >= LOST_PROBES and now - self.first_failed_at >= LOST_S
+        return self.vanished or (silent and not self.ended)
 
     def failed(self, needs_mark: bool) -> bool:
-        if not self.ended or self.aborted:
+        if not self.ended or self.aborted or self.vanished:
             return False
         return self.exit_code != 0 or (needs_mark and self.drained and not self.marked)
 
@@ -78,14 +86,13 @@ def decide(ranks: Sequence[RankFacts], now: float, *, needs_mark: bool) -> Verdi
     lost = [one for one in ranks if one.lost(now)]
     if failed:
         first = min(failed, key=lambda one: (one.echo and not lost, one.ended_at or now, one.rank))
-        before = [one for one in lost if first.echo or one.first_failed_at < (first.ended_at or now)]
+        before = [one for one in lost if first.echo or one.missing_since < (first.ended_at or now)]
         if not before:
             return Verdict(over, "failed", first.rank, _why(first))
         lost = before
     if lost:
-        gone = min(lost, key=lambda one: (one.first_failed_at, one.rank))
-        why = f"rank {gone.rank} answered none of {gone.failed_probes} probes in {now - gone.first_failed_at:.0f} s"
-        return Verdict(over, "lost", gone.rank, why)
+        gone = min(lost, key=lambda one: (one.missing_since, one.rank))
+        return Verdict(over, "lost", gone.rank, _why_lost(gone, now))
     if asked:
         return Verdict(over, "stopped", None, "stopped on request")
     return Verdict(over, "succeeded" if over else None)
@@ -97,3 +104,9 @@ def _why(one: RankFacts) -> str:
     if one.exit_code == 0:
         return f"rank {one.rank} ended with exit code 0 and never said that training ended"
     return f"rank {one.rank} ended with exit code {one.exit_code}"
+
+
+def _why_lost(one: RankFacts, now: float) -> str:
+    if one.vanished:
+        return f"rank {one.rank} is gone with all that its run had written: its machine lost its disk"
+    return f"rank {one.rank} answered none of {one.failed_probes} probes in {now - one.first_failed_at:.0f} s"

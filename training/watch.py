@@ -140,9 +140,10 @@ def outcome(run: Run, ranks: list[Rank], verdict: Verdict) -> Outcome:
 
 
 def _cause(ranks: Sequence[Rank], first: Rank) -> Cause | None:
-    """What the logs say of it: the first failed rank's own cause, or another's where that rank only felt its end."""
+    """What the logs say of it: the first failed rank's own cause, or that of another that is no mere consequence."""
     found = [one for one in diagnose([one.log for one in ranks]) if one.kind != "symptom"]
-    known = next((one for one in found if one.rank == first.facts.rank), found[0] if found else None)
+    own = [one for one in found if one.rank == first.facts.rank]
+    known = next(iter(own or [one for one in found if one.kind != "echo"]), None)
     if known and known.rank is not None:
         rule = (known.rule, known.cause, known.fix) if known.rule != OTHER else ()
         return Cause(known.rank, known.line, known.text, *rule)

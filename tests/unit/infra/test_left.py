@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from infra.billed import Found
-from infra.left import NOTHING, UNTOLD, in_words
 from infra.ledger import Bill
+from infra.left import NOTHING, UNTOLD, in_words
 
 
 def bill(kind: str, usd: float | None) -> Bill:

@@ -53,6 +53,10 @@ def silent(rank: int, probes: int, since: float, **more: object) -> RankFacts:
         ([ended(0, 1, 950.0), silent(1, 5, 960.0)], (True, "failed", 0)),
         # a node that went away after its rank had ended is not lost
         ([ended(0), ended(1, failed_probes=9, first_failed_at=960.0)], (True, "succeeded", None)),
+        # its files are gone: the others fail by it, or go on until they are stopped
+        ([runs, ended(1, None, vanished=True)], (False, "lost", 1)),
+        ([ended(0, 143, 995.0, echo=True), ended(1, None, vanished=True)], (True, "lost", 1)),
+        ([ended(0, 1, 985.0), ended(1, None, vanished=True)], (True, "failed", 0)),
         # asked for: what fails after it is its consequence, what failed before is not
         ([ended(0, 143, 990.0, stopped_at=980.0), ended(1, 1, 991.0)], (True, "stopped", None)),
         ([RankFacts(0, stopped_at=980.0)], (False, "stopped", None)),
@@ -72,4 +76,5 @@ def test_why_says_what_was_seen() -> None:
     assert "exit code 7" in decide([ended(0, 7)], NOW, needs_mark=True).why
     assert "left no exit code" in decide([ended(0, None)], NOW, needs_mark=True).why
     assert "never said" in decide([ended(0, marked=False)], NOW, needs_mark=True).why
+    assert "lost its disk" in decide([ended(0, None, vanished=True)], NOW, needs_mark=True).why
     assert "answered none of 6 probes in 40 s" in decide([silent(0, 6, 960.0)], NOW, needs_mark=True).why
