@@ -14,7 +14,7 @@ from infra.ledger import Bill, known_region, look
 from infra.prices import aged
 from infra.stack_files import known_stacks
 from training.receipt import span
-from training.stack_fleet import AT_REST, cloud_at_rest
+from training.stack_cloud import AT_REST, cloud_at_rest
 
 #: What is asked for, and what is not: "nothing else bills" would be more than was looked at.
 ASKED = "instances, volumes, elastic addresses, NAT gateways, EFS, FSx, unused reservations"

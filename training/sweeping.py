@@ -13,7 +13,8 @@ from infra.errors import FleetError
 from infra.orphans import Found, Unasked
 from infra.stack_files import known_stacks
 from training.receipt import span
-from training.stack_fleet import AT_REST, Say, cloud_at_rest, quiet
+from training.stack_cloud import AT_REST, cloud_at_rest
+from training.stack_fleet import Say, quiet
 
 
 @dataclass(frozen=True)
