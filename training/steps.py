@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 from infra.errors import BadInput, CloudRefused, TrainingFailed
 from training import checkpoints
+from training.beside import Beside
 from training.chain import served_until
 from training.collect import Artifacts, collect
 from training.endpoints import answering
@@ -89,7 +90,7 @@ def follow(line: Line, machines: Machines, first: Run, plan: Plan | None, done: 
         try:
             with line.stage(name) as telling:
                 run = first if number == 0 else _go_on(machines, first, name, step, left)
-                outcome = _followed(line, machines, run)
+                outcome = _followed(line, machines, run, ended)
                 ended.append(Ended(run, outcome))
                 telling.detail, telling.failed = outcome.state, not ended[-1].well
                 if ended[-1].well:
@@ -145,8 +146,10 @@ def given(step: Plan, left: Mapping[tuple[str, str], Any]) -> Plan:
     return replace(step, args=filled_in(step.args, of), job=step.job.model_copy(update={"env": env}))
 
 
-def _followed(line: Line, machines: Machines, run: Run) -> Outcome:
-    for event in watch(machines, run, folder_of(line.folder, run), until_serving=run.serves):
+def _followed(line: Line, machines: Machines, run: Run, before: Collection[Ended]) -> Outcome:
+    servers = [one.run for one in before if one.run.serves and one.outcome.state == "running"]
+    beside = Beside(machines, [(one, folder_of(line.folder, one)) for one in servers])
+    for event in watch(machines, run, folder_of(line.folder, run), until_serving=run.serves, beside=beside):
         line.tell(event)
         if isinstance(event, Outcome):
             return event

@@ -7,7 +7,7 @@ here to `<folder>/logs/rank-<k>.log`, so a watcher that takes over from a killed
 from __future__ import annotations
 
 import time
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, wait
 from pathlib import Path, PurePosixPath
 
@@ -34,13 +34,15 @@ def watch(
     once: bool = False,
     ends_ranks: bool = True,
     until_serving: bool = False,
+    beside: Callable[[], Iterable[Event]] = tuple,
 ) -> Iterator[Event]:
     """Events of `run` until its `Outcome`.
 
     folder: this machine's folder of the run. since: of each rank, the byte of its log from which on events are
     wanted; by default what the folder's logs already hold is taken as seen. once: tells what there is and ends with
     how the run stands. ends_ranks: whether a failure ends the other ranks; one who only reads leaves them.
-    until_serving: also ends, the outcome `running`, when all ranks have said where they listen.
+    until_serving: also ends, the outcome `running`, when all ranks have said where they listen. beside: asked each
+    second what else there is to tell.
     """
     ranks = [resumed(rank, folder / "logs", since) for rank in run.ranks]
     ending_at: float | None = None
@@ -63,6 +65,7 @@ def watch(
             for event in took(one, answer):
                 if _is_new(event, seen):
                     yield event
+        yield from beside()
         verdict = decide([one.facts for one in ranks], time.time(), needs_mark=run.marked)
         if verdict.done:
             yield outcome(run, ranks, verdict)
@@ -124,7 +127,7 @@ def outcome(run: Run, ranks: list[Rank], verdict: Verdict) -> Outcome:
         ended_at=utc(max(ended)) if ended else at,
         exit_codes={one.facts.rank: one.facts.exit_code for one in ranks},
         first_failed_rank=verdict.first_rank,
-        cause=_cause(ranks, first) if first and verdict.state == "failed" else None,
+        cause=cause_of(ranks, first) if first and verdict.state == "failed" else None,
         why=verdict.why,
         world_size=next((one.said.world_size for one in ranks if one.said.world_size), None),
         step=main.step,
@@ -139,7 +142,7 @@ def outcome(run: Run, ranks: list[Rank], verdict: Verdict) -> Outcome:
     )
 
 
-def _cause(ranks: Sequence[Rank], first: Rank) -> Cause | None:
+def cause_of(ranks: Sequence[Rank], first: Rank) -> Cause | None:
     """What the logs say of it: the first failed rank's own cause, or that of another that is no mere consequence."""
     found = [one for one in diagnose([one.log for one in ranks]) if one.kind != "symptom"]
     own = [one for one in found if one.rank == first.facts.rank]

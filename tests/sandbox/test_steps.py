@@ -6,10 +6,12 @@ with the real ms-swift, as far as it runs on a CPU: test_chains.py.
 
 from __future__ import annotations
 
+import os
+import signal
 import socket
 import subprocess
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +27,7 @@ from training.plan import Offer, Plan, make_plan
 from training.receipt import Money, make_receipt
 from training.record import Record, Request, Stage
 from training.remote import Machines
-from training.run import Endpoint, Event, new_run_id, now
+from training.run import Endpoint, Event, Note, Step, new_run_id, now
 from training.shell import free_port, pinned, ssh_command, tunnel_command
 from training.steps import Chain, fetch, follow, started
 from training.telling import Line
@@ -64,9 +66,14 @@ class Going:
         self.record.begin(self.request, now())
         self.run = launch(machines, self.plan, ready(machines), self.request.run_id)
 
-    def follow(self, *done: str) -> Chain:
+    def follow(self, *done: str, then: Callable[[Event | Stage], None] = lambda event: None) -> Chain:
         self.told: list[Event | Stage] = []
-        line = Line(self.request, self.record, self.told.append, self.folder)
+
+        def show(event: Event | Stage) -> None:
+            self.told.append(event)
+            then(event)
+
+        line = Line(self.request, self.record, show, self.folder)
         return follow(line, self.machines, self.run, self.plan, done)
 
     def args(self, rank: int, step: str = "") -> str:
@@ -137,6 +144,30 @@ def test_rollout_and_trainer_have_hosts_of_their_own_and_the_trainer_starts_when
     assert ranks.read_text() == "1 0 127.78.0.11\n"
     assert "served" in (tmp_path / "train/logs/rank-1.log").read_text()
     assert active_runs(machines) == ((), ())
+
+
+def test_a_server_that_ends_while_a_later_step_goes_on_is_told_at_once(
+    machines: Machines, tmp_path: Path, hosts: stagehosts.Hosts
+) -> None:
+    hold = hosts.hosts[1].home / "hold"
+    hold.touch()
+    rollout = {"command": "rollout", "ranks": [0], "args": {"model": "/m", "port": free_port(8000)}}
+    server = {"vllm_server_host": "{rollout.host}", "vllm_server_port": "{rollout.port}"}
+    grpo: dict[str, Any] = {"command": "rlhf", "ranks": [1], "args": {"rlhf_type": "grpo", "use_vllm": True, **server}}
+    grpo["args"]["vllm_mode"] = "server"
+    going = Going(machines, tmp_path, rollout, grpo)
+
+    def then(event: Event | Stage) -> None:
+        if isinstance(event, Step) and event.step == 10:
+            os.kill(int((hosts.hosts[0].home / f"fleet/runs/{going.run.id}/rank-0/pid").read_text()), signal.SIGTERM)
+        if isinstance(event, Note) and "of step rollout" in event.text:
+            hold.unlink()
+
+    chain = going.follow(then=then)
+    assert "rank 0: the server of step rollout ended, exit code 143" in [
+        event.text for event in going.told if isinstance(event, Note)
+    ]
+    assert chain.ended[-1].outcome.state == "succeeded"
 
 
 def test_a_step_that_fails_stops_the_chain_and_what_was_done_before_is_kept(
