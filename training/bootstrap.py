@@ -17,6 +17,7 @@ from pathlib import Path
 
 from infra.errors import CloudRefused, FleetError
 from training.connection import Connection, NotLetIn, Unreachable, quoted
+from training.inventory import Node
 from training.remote import Machines, all_or_raise
 from training.run import SetupStep
 from training.swift.profiles import folder
@@ -28,6 +29,7 @@ MOST_COMPILED = timedelta(hours=2)
 COMPILED = ("flash", "megatron")
 #: A node that does not answer for so long is gone: its machine boots, or comes back from a reboot, in less.
 SILENT = timedelta(minutes=5)
+TELL_SILENCE_S = 60.0
 BACKOFF_S = (0.5, 2.0)
 SCRIPTS = Path(__file__).parents[1] / "scripts"
 TAIL_LINES = 15
@@ -89,7 +91,7 @@ class Bootstrapped:
 
 
 @dataclass
-class _Node:
+class _Progress:
     steps: dict[str, tuple[str, float, str]] = field(default_factory=dict)
     seen: int = 0
     not_held: int = 0
@@ -98,6 +100,7 @@ class _Node:
     wait_s: float = BACKOFF_S[0]
     due: float = 0.0
     silent_since: float | None = None
+    silence_told: bool = False
 
     @property
     def open(self) -> bool:
@@ -157,7 +160,7 @@ def wait_ready(
     Raises at once where a node refuses for good or a step failed, with the tail of that step's log; after `silent`
     where one does not answer; at the deadline with the node that is missing and what it was last seen doing.
     """
-    nodes = {rank: _Node() for rank in machines.ranks}
+    nodes = {rank: _Progress() for rank in machines.ranks}
     last: dict[int, FleetError] = {}
     while any(node.open for node in nodes.values()):
         due = [rank for rank, node in nodes.items() if node.open and node.due <= time.monotonic()]
@@ -168,8 +171,13 @@ def wait_ready(
             if isinstance(answer, Unreachable | NotLetIn):
                 last[rank] = answer
                 node.silent_since = node.silent_since or time.monotonic()
-                if time.monotonic() - node.silent_since >= silent.total_seconds():
-                    node.error = _gone(answer, silent)
+                silent_s = time.monotonic() - node.silent_since
+                if silent_s >= silent.total_seconds():
+                    node.error = _gone(machines.node(rank), answer, silent)
+                elif silent_s >= TELL_SILENCE_S and not node.silence_told:
+                    node.silence_told = True
+                    detail = f"({answer.what.splitlines()[0]}), given up after {_minutes(silent)}"
+                    on_progress(SetupStep(datetime.now(UTC), rank, "answer", "missing", detail))
                 continue
             last.pop(rank, None)
             node.silent_since = None
@@ -213,7 +221,7 @@ def _poll(connection: Connection) -> str:
     return connection.run(HELD + POLL, ASK_S).must(connection.node, "asking for the set-up").out
 
 
-def _read(node: _Node, rank: int, answer: str, profile: str) -> list[SetupStep]:
+def _read(node: _Progress, rank: int, answer: str, profile: str) -> list[SetupStep]:
     """The steps that are new in an answer; notes what the node now is."""
     lines = answer.splitlines()
     rows = [line.split("\t")[1:] for line in lines if line.startswith("step\t")]
@@ -236,27 +244,32 @@ def _read(node: _Node, rank: int, answer: str, profile: str) -> list[SetupStep]:
         node.error = CloudRefused(f"set-up step {failed[-1]} failed" + (f": {detail}" if detail else ""))
     elif lost:
         node.error = CloudRefused(
-            "what its set-up had written is gone: the machine lost its disk", where=f"rank {rank}", do=_LOOK
+            "what its set-up had written is gone: the machine lost its disk", where=f"rank {rank}", do=_look(rank)
         )
     elif node.not_held > 1:
         node.error = CloudRefused(f"set-up ended in step {_doing(node)} without being ready")
     return new
 
 
-_LOOK = "Look at the machine; of a stack's, fleet replace gives another."
+def _look(rank: int) -> str:
+    return f"Look at the machine; on a stack's fleet that is up, fleet replace {rank} gives another."
 
 
-def _gone(answer: FleetError, silent: timedelta) -> FleetError:
-    minutes = silent / timedelta(minutes=1)
-    return CloudRefused(f"it has not answered for {minutes:g} min: {answer.what}", where=answer.where, do=_LOOK)
+def _gone(node: Node, answer: FleetError, silent: timedelta) -> FleetError:
+    what = f"it has not answered for {_minutes(silent)}: {answer.what}"
+    return CloudRefused(what, where=f"{node.name} (rank {node.rank})", do=_look(node.rank))
 
 
-def _doing(node: _Node) -> str:
+def _minutes(span: timedelta) -> str:
+    return f"{span / timedelta(minutes=1):g} min"
+
+
+def _doing(node: _Progress) -> str:
     running = [step for step, (state, _, _) in node.steps.items() if state == "running"]
     return (running or list(node.steps) or ["none"])[-1]
 
 
-def _with_tail(machines: Machines, rank: int, node: _Node) -> FleetError:
+def _with_tail(machines: Machines, rank: int, node: _Progress) -> FleetError:
     error = node.error
     assert error
     failed = [step for step, (state, _, _) in node.steps.items() if state == "failed"]
@@ -271,7 +284,7 @@ def _with_tail(machines: Machines, rank: int, node: _Node) -> FleetError:
     return CloudRefused(error.what, where=machines.node(rank).name, do=do)
 
 
-def _late(machines: Machines, nodes: Mapping[int, _Node], last: Mapping[int, FleetError]) -> FleetError:
+def _late(machines: Machines, nodes: Mapping[int, _Progress], last: Mapping[int, FleetError]) -> FleetError:
     lines = []
     for rank, node in nodes.items():
         if node.open:
