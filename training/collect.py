@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from infra.errors import FleetError, TrainingFailed
-from training.connection import Connection, quoted
+from training.connection import Connection, Unreachable, quoted
 from training.meter import Meter
 from training.onnode import rank_dir
 from training.remote import Machines
@@ -64,27 +64,60 @@ def collect(
 ) -> Artifacts:
     """The run's output in `<folder>/output`, every rank's log in `<folder>/logs`.
 
-    What could not be fetched from a node is named in `missing`; rank 0's failure is raised.
+    Of a shared output the first node that answers gives all. Else what only a node has that does not answer is named in
+    `missing`, as is the log of a rank that was not followed to its end; rank 0's silence is raised.
     """
-    lost = [f"rank {rank}'s log: {error}" for rank, error in _logs(machines, run, folder / "logs").items()]
+    failed = _logs(machines, run, folder / "logs")
+    lost = [f"rank {rank}'s log: {error}" for rank, error in failed.items() if outcome.exit_codes.get(rank) is None]
     source = outcome.run_dir or run.output_dir
     output = folder / "output"
     output.mkdir(parents=True, exist_ok=True)
     if not source:
         return Artifacts(output, 0, 0, not lost, tuple(lost))
-    ranks = run.ranks[:1] if run.shared else run.ranks
+    there, missed = _output(machines, run, source, output, say)
+    lost += [f"what rank {rank} alone has of the output: {error}" for rank, error in missed.items()]
+    return Artifacts(output, len(there), sum(one.size for one in there.values()), not lost, tuple(lost))
+
+
+def _output(
+    machines: Machines, run: Run, source: str, output: Path, say: Callable[[str], None]
+) -> tuple[dict[str, RemoteFile], dict[int, FleetError]]:
+    """What is here now, and of each node that could not give its part why."""
+    if not run.shared:
+        return _brought(machines, run, source, run.ranks, output, say)
+    for rank in run.ranks[:-1]:
+        try:
+            return _brought(machines, run, source, (rank,), output, say)
+        except Unreachable as error:
+            say(f"rank {rank} does not answer, another gives what they share: {error}")
+    return _brought(machines, run, source, run.ranks[-1:], output, say)
+
+
+def _brought(
+    machines: Machines, run: Run, source: str, ranks: tuple[int, ...], output: Path, say: Callable[[str], None]
+) -> tuple[dict[str, RemoteFile], dict[int, FleetError]]:
     listings = machines.each(lambda c: _listed(c, run, source), ranks, idempotent=True)
     first = listings[ranks[0]]
     if isinstance(first, FleetError):
         raise first
     there = union([one for one in listings.values() if not isinstance(one, FleetError)])
-    lost += [f"rank {rank}: {one}" for rank, one in listings.items() if isinstance(one, FleetError)]
+    missed = {rank: one for rank, one in listings.items() if isinstance(one, FleetError)}
     wanted = missing(there, sums(output))
     meter = Meter(say, "output", sum(there[path].size for path in wanted))
     for path in wanted:
-        _fetch(machines, there[path], path, output / path, meter.add)
+        rank = there[path].rank
+        if rank in missed:
+            del there[path]
+            continue
+        try:
+            _fetch(machines, there[path], path, output / path, meter.add)
+        except Unreachable as error:
+            if rank == ranks[0]:
+                raise
+            missed[rank] = error
+            del there[path]
     _link(first.links, PurePosixPath(source), output)
-    return Artifacts(output, len(there), sum(one.size for one in there.values()), not lost, tuple(lost))
+    return there, missed
 
 
 def collected(folder: Path) -> Artifacts | None:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from infra.errors import BadInput, CloudRefused, FleetError, Interrupted, TrainingFailed
 from training import ends
 from training import receipt as receipts
+from training.aftermath import failed, what_next
 from training.bootstrap import bootstrap
 from training.collect import Artifacts, collected
 from training.fleets import Fleet
@@ -27,12 +28,12 @@ from training.readiness import Ready
 from training.receipt import Asked, Money, Receipt
 from training.record import Record, Request, Stage
 from training.remote import Machines
-from training.replacing import at_fault, why_ended
+from training.replacing import at_fault
 from training.report import write_report
 from training.run import Event, Note, Run, now
 from training.ship import ship
 from training.stack_fleet import StackFleet
-from training.steps import Chain, fetch, folder_of, follow, ready_for
+from training.steps import Chain, fetch, follow, ready_for
 from training.telling import Line
 from training.told import in_order, seconds_by_stage
 
@@ -74,14 +75,15 @@ def carry_out(line: Line, plan: Plan | None, fleet: Fleet) -> Receipt:
             run = find_run(machines, request.run_id) or _begin(line, machines, plan, fleet)
             try:
                 chain = follow(line, machines, run, plan, done)
-                artifacts = _collect(line, machines, chain)
-            except CloudRefused:
-                if fleet.is_up():
-                    raise
-                raise _gone(line, fleet) from None
+                artifacts = _collect(line, machines, chain, fleet)
+            except CloudRefused as error:
+                if not fleet.is_up():
+                    raise _gone(line, fleet) from None
+                do = f"{error.do} {what_next(request, fleet)}".strip()
+                raise type(error)(error.what, where=error.where, do=do) from error
         if chain.failed or chain.error:
             finish(line, fleet, run, artifacts, left_up=request.source == "stack")
-            raise _failed(chain, line, fleet)
+            raise failed(chain, line, fleet)
         return finish(line, fleet, run, artifacts, left_up=request.leaves_up)
     except KeyboardInterrupt as error:
         raise Interrupted(f"{request.run_id} is left as it is", do=what_next(request, fleet)) from error
@@ -184,9 +186,15 @@ def _replace(line: Line, machines: Machines, fleet: StackFleet, bad: Mapping[int
         telling.detail = f"{len(bad)} of {nodes} nodes replaced: rank {', '.join(map(str, bad))}"
 
 
-def _collect(line: Line, machines: Machines, chain: Chain) -> Artifacts:
+def _collect(line: Line, machines: Machines, chain: Chain, fleet: Fleet) -> Artifacts:
+    """Raises TrainingFailed where something stayed on the nodes of a run that is well: with them it would be gone."""
     with line.stage("collect") as telling:
         artifacts = fetch(machines, chain, line.folder, telling.say)
+        if artifacts.missing and not (chain.failed or chain.error):
+            what = f"not all could be fetched: {'; '.join(artifacts.missing)}"
+            raise TrainingFailed(what, where=str(line.folder), do=what_next(line.request, fleet))
+        for text in artifacts.missing:
+            line.tell(Note(now(), f"not fetched: {text}"))
         telling.detail = f"{artifacts.files} files, {receipts.size(artifacts.bytes)}"
         return artifacts
 
@@ -259,44 +267,3 @@ def _money(request: Request, fleet: Fleet, since: datetime | None, events: list)
         budget=offer.budget_usd,
         not_counted=fleet.hourly_cost.by_use if isinstance(fleet, StackFleet) else (),
     )
-
-
-def _failed(chain: Chain, line: Line, fleet: Fleet) -> FleetError:
-    if chain.failed is None:
-        assert chain.error, "it has a step that failed, or an error"
-        do = f"{chain.error.do} {_after_the_end(line, fleet)}"
-        return TrainingFailed(chain.error.what, where=chain.error.where, do=do)
-    outcome, run = chain.failed.outcome, chain.failed.run
-    lost = outcome.first_failed_rank if outcome.state == "lost" else None
-    ended = why_ended(fleet, lost) if lost is not None and isinstance(fleet, StackFleet) else ""
-    # Of one that has ended the next `up` makes another.
-    do = _after_the_end(line, fleet, None if ended else lost)
-    step = f"{run.step}: " if run.then or run.id != line.request.run_id else ""
-    rank = "" if outcome.first_failed_rank is None else f"rank {outcome.first_failed_rank} failed first: "
-    if outcome.state == "stopped":
-        return Interrupted(f"{line.request.run_id} was stopped at {step}step {outcome.step}", do=do)
-    cause = outcome.cause
-    said = f"{cause.text} (logs/rank-{cause.rank}.log:{cause.line})" if cause else outcome.why
-    said = f"its machine was ended: {ended}" if ended else said
-    said = "\n  ".join([said, *(cause.advice() if cause else ())])
-    return TrainingFailed(f"{step}{rank}{said}", where=str(folder_of(line.folder, run)), do=do)
-
-
-def _after_the_end(line: Line, fleet: Fleet, lost: int | None = None) -> str:
-    """A run that is over can't be gone on with: what is left of its fleet, and how to try again. lost: the rank whose
-    machine does not answer."""
-    if not isinstance(fleet, StackFleet):
-        return f"fleet logs {line.request.run_id} tells more."
-    saved = any((line.folder / "output").glob("checkpoint-*"))
-    goes_on = f" (--resume {line.request.run_id}: from its newest checkpoint)" if saved else ""
-    other = f"fleet replace {lost} -s {fleet.name} gives the lost rank another machine, " if lost is not None else ""
-    tries = f"fleet run JOB -s {fleet.name} tries again{goes_on}"
-    return f"{fleet.what_is_left()}: {other}{tries}, fleet down -s {fleet.name} ends it."
-
-
-def what_next(request: Request, fleet: Fleet) -> str:
-    """What is left, what it costs an hour, and the two commands that go on from here."""
-    attach = f"fleet attach {request.run_id} goes on"
-    if not isinstance(fleet, StackFleet):
-        return f"{attach}; fleet stop {request.run_id} ends it."
-    return f"{fleet.what_is_left()}: {attach}; fleet down -s {request.fleet} leaves nothing."

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from infra.errors import BadInput, CloudRefused
+from infra.errors import BadInput, CloudRefused, TrainingFailed
 from training.cli import options
 from training.cli.planning import made_plan
 
@@ -136,6 +136,9 @@ def collect(
         options.put_json({"run": run.id, "folder": str(artifacts.folder), "files": artifacts.files})
     else:
         click.echo(f"{artifacts.folder}   {artifacts.files} files, {size(artifacts.bytes)}, sums ok")
+    if artifacts.missing:
+        what = f"not all could be fetched: {'; '.join(artifacts.missing)}"
+        raise TrainingFailed(what, where=str(folder), do=f"fleet collect {run.id} fetches the rest.")
 
 
 @click.command()
