@@ -248,9 +248,21 @@ def half_made(recorded: Mapping[str, Any]) -> bool:
 
 
 def never_whole(recorded: Mapping[str, Any]) -> bool:
-    """Whether things of a fleet were made, and no `up` of it has ever come to its end."""
-    told = [one for one in recorded.get("resources", []) if one["type"] == "pulumi:pulumi:Stack"]
-    return made_any(recorded) and not any("nodes" in one.get("outputs", {}) for one in told)
+    """Whether things of a fleet were made, and no `up` of it has ever come to its end.
+
+    An engine keeps a stack's outputs until an `up` comes to its end: they may be those of the fleet before, now gone.
+    """
+    told = (one.get("outputs", {}) for one in recorded.get("resources", []) if one["type"] == "pulumi:pulumi:Stack")
+    of_it = {
+        one
+        for outputs in told
+        for one in (
+            outputs.get("vpcId"),
+            outputs.get("fileSystemId"),
+            *(node["id"] for node in outputs.get("nodes", [])),
+        )
+    }
+    return made_any(recorded) and not of_it & ids(recorded)
 
 
 def ids(recorded: Mapping[str, Any]) -> set[str]:

@@ -17,6 +17,7 @@ from infra import ends, shunned, sweep
 from infra.cloud import Cloud, cloud_of
 from infra.errors import BadInput, CloudRefused, Held
 from infra.kinds import MACHINES, Kind
+from infra.kinds_files import FILES
 from infra.left import what_is_left
 from infra.outputs import Outputs, parse_outputs
 from infra.place import Attempt, Place, no_room, nowhere
@@ -126,7 +127,11 @@ class FleetStack:
         if sweep.live(self.cloud, self.name):
             return NODES
         up = None if self.config.file_system_id or self.config.retain else self.outputs()
-        return (up.file_system_id or "") if up else ""
+        if not (up and up.file_system_id):
+            return ""
+        # The state may tell of a fleet that a sweep from elsewhere has ended.
+        there = {thing.id for answer in sweep.look(self.cloud, self.name, FILES) for thing in answer.found}
+        return up.file_system_id if up.file_system_id in there else ""
 
     def replace(self, ranks: Collection[int], on_change: OnChange = ignore) -> Outputs:
         """Other machines for these ranks, under their names. The old ones are fenced first: terminated, and seen to be.
@@ -272,7 +277,7 @@ class FleetStack:
         if not cut_off(recorded):
             return False
         on_change(Change("repair", "pulumi:Stack", self.name, "started", "an earlier up was cut off"))
-        if self.outputs() is None:
+        if never_whole(recorded):
             self.destroy(on_change)
             return False
         self._session.run(lambda stack: stack.refresh(clear_pending_creates=True, color="never"))

@@ -96,11 +96,11 @@ def end_schedule(cloud: Cloud, stack: str) -> None:
             return
 
 
-def look(cloud: Cloud, stack: str) -> list[Answer]:
+def look(cloud: Cloud, stack: str, kinds: Sequence[Kind] = KINDS) -> list[Answer]:
     """Everything of the stack that still exists, question by question. Raises CloudRefused where it can't look:
     a question that was not answered is no proof."""
     with translated():
-        return [_answer(question(kind, stack), tuple(kind.find(cloud, stack))) for kind in KINDS]
+        return [_answer(question(kind, stack), tuple(kind.find(cloud, stack))) for kind in kinds]
 
 
 def _answer(asked: str, things: tuple[Thing, ...]) -> Answer:

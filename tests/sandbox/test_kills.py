@@ -50,3 +50,20 @@ def test_down_ends_what_a_provider_made_that_died_before_it_said_so(project: Pro
     iam.put_role_policy(RoleName=role, PolicyName="unrecorded", PolicyDocument=json.dumps(rights))
     project.fleet("down", "-s", "sandbox").ok()
     assert project.left() == []
+
+
+@pytest.mark.full
+def test_a_refused_up_after_a_sweep_from_elsewhere_leaves_nothing_of_either_fleet(project: Project) -> None:
+    project.nodes_set_up(False)
+    project.stack("beside")
+    file = project.stack()
+    project.fleet("up", "-s", "sandbox", "--yes").ok()
+    text = file.read_text()
+    file.unlink()
+    project.fleet("sweep", "-s", "sandbox", "--yes").ok()
+    file.write_text(text)
+    project.control("faults", [{"action": "RunInstances", "code": "VcpuLimitExceeded"}])
+    done = project.fleet("up", "-s", "sandbox", "--yes")
+    project.control("faults", [])
+    assert done.code == 4 and "Nothing is left of it" in done.err, done.all
+    assert project.left() == []

@@ -61,7 +61,8 @@ def test_the_engines_colours_are_taken_off() -> None:
 
 
 STACK = {"type": "pulumi:pulumi:Stack", "outputs": {}}
-WHOLE = {"type": "pulumi:pulumi:Stack", "outputs": {"nodes": []}}
+WHOLE = {"type": "pulumi:pulumi:Stack", "outputs": {"nodes": [{"id": "i-1"}], "vpcId": "vpc-1"}}
+BEFORE = {"type": "pulumi:pulumi:Stack", "outputs": {"nodes": [{"id": "i-0"}], "vpcId": "vpc-0", "fileSystemId": None}}
 COMPONENT = {"type": "swift-fleet:infra:Network"}
 VPC = {"type": "aws:ec2/vpc:Vpc", "id": "vpc-1", "custom": True}
 FAILED = {"type": "aws:ec2/instance:Instance", "id": "i-1", "initErrors": ["it did not become running"]}
@@ -74,10 +75,19 @@ FAILED = {"type": "aws:ec2/instance:Instance", "id": "i-1", "initErrors": ["it d
         ({"resources": [STACK, COMPONENT]}, False),
         ({"resources": [WHOLE, VPC]}, False),
         ({"resources": [STACK, VPC]}, True),
+        ({"resources": [BEFORE, VPC]}, True),
         ({"resources": [WHOLE, VPC, FAILED]}, True),
         ({"resources": [STACK, VPC], "pending_operations": [{"type": "creating"}]}, False),
     ],
-    ids=["no stack", "nothing made", "up", "never up whole", "one failed", "cut off: repaired otherwise"],
+    ids=[
+        "no stack",
+        "nothing made",
+        "up",
+        "never up whole",
+        "the outputs are of the fleet before",
+        "one failed",
+        "cut off: repaired otherwise",
+    ],
 )
 def test_the_state_is_read_anew_where_what_it_tells_of_may_be_gone(recorded: dict[str, Any], expected: bool) -> None:
     assert half_made(recorded) is expected
