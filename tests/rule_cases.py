@@ -79,7 +79,9 @@ BROKEN: dict[str, tuple[str, dict[str, Any], dict[str, Any], World | None]] = {
     "deepspeed-and-device-map": (
         "swift sft", {"deepspeed": "zero2", "device_map": "auto"}, {"device_map": GONE}, None,
     ),
-    "one-gpu-a-process": ("swift sft", {"deepspeed": "zero2"}, {"deepspeed": GONE}, World(1, 1, 8)),
+    "one-gpu-a-process": (
+        "swift sft", {"fsdp": "fsdp2", "gradient_checkpointing": False}, {"fsdp": GONE}, World(1, 1, 8),
+    ),
     "processes-divide-gpus": ("swift sft", {}, {}, World(1, 3, 8)),
     "autotp-needs-deepspeed": (
         "swift sft", {"deepspeed_autotp_size": 2, "tuner_type": "full"}, {"deepspeed": "zero2"}, None,
@@ -136,7 +138,7 @@ BROKEN: dict[str, tuple[str, dict[str, Any], dict[str, Any], World | None]] = {
         {"rlhf_type": "dpo"}, None,
     ),
     "sequence-parallel-rlhf": (
-        "swift rlhf", {"rlhf_type": "kto", "sequence_parallel_size": 2}, {"rlhf_type": "dpo"}, None,
+        "swift rlhf", {"rlhf_type": "kto", "sequence_parallel_size": 2}, {"rlhf_type": "dpo"}, World(1, 2, 2),
     ),
     "ppo-lora-needs-deepspeed": (
         "swift rlhf",
@@ -290,20 +292,20 @@ BROKEN: dict[str, tuple[str, dict[str, Any], dict[str, Any], World | None]] = {
         {"vllm_use_async_engine": True}, None,
     ),
     "vllm-gpus": (
-        "swift deploy", {"infer_backend": "vllm", "vllm_tensor_parallel_size": 4, "vllm_data_parallel_size": 4},
-        {"vllm_data_parallel_size": 2}, EIGHT,
+        "swift rollout", {"vllm_tensor_parallel_size": 4, "vllm_data_parallel_size": 4},
+        {"vllm_data_parallel_size": 2}, World(1, 1, 8),
     ),
     "rollout-pipeline": (
-        "swift rollout", {"vllm_pipeline_parallel_size": 2}, {"vllm_pipeline_parallel_size": 1}, None,
+        "swift rollout", {"vllm_pipeline_parallel_size": 2}, {"vllm_pipeline_parallel_size": 1}, ONE,
     ),
     "rollout-reasoning": (
-        "swift rollout", {"vllm_reasoning_parser": "qwen3"}, {"vllm_reasoning_parser": GONE}, None,
+        "swift rollout", {"vllm_reasoning_parser": "qwen3"}, {"vllm_reasoning_parser": GONE}, ONE,
     ),
     "rollout-turns": (
         "swift rollout", {"multi_turn_scheduler": "math_tip_trick", "vllm_use_async_engine": False},
-        {"vllm_use_async_engine": True}, None,
+        {"vllm_use_async_engine": True}, ONE,
     ),
-    "rollout-context-manager": ("swift rollout", {"context_manager": "x"}, {"context_manager": GONE}, None),
+    "rollout-context-manager": ("swift rollout", {"context_manager": "x"}, {"context_manager": GONE}, ONE),
     "export-quant-method": ("swift export", {"quant_bits": 4}, {"quant_method": "bnb"}, None),
     "export-quant-bits": ("swift export", {"quant_method": "bnb"}, {"quant_bits": 4}, None),
     "export-calibration": (
@@ -313,7 +315,7 @@ BROKEN: dict[str, tuple[str, dict[str, Any], dict[str, Any], World | None]] = {
     "export-cached-streaming": (
         "swift export", {"to_cached_dataset": True, "streaming": True}, {"streaming": False}, None,
     ),
-    "export-mcore-merge": ("swift export", {"to_mcore": True}, {"merge_lora": False}, None),
+    "export-mcore-merge": ("swift export", {"to_mcore": True, "merge_lora": True}, {"merge_lora": False}, None),
     "sample-output": ("swift sample", {"output_file": "a/b.jsonl"}, {"output_file": "b.jsonl"}, None),
     "distill-needs-a-client": ("swift sample", {"sampler_type": "distill"}, {"sampler_engine": "client"}, None),
 }  # fmt: skip

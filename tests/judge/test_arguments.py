@@ -5,18 +5,15 @@ Which environment: that of the `local` run, or the python that SWIFT_PYTHON name
 
 from __future__ import annotations
 
-import itertools
 import json
 import os
 import subprocess
 from collections.abc import Iterator
-from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
-from rule_cases import BASE, BROKEN, with_changes
+from rules_asked import SILENT, Case, batches, megatron_batches, rule_cases, silent_cases
 
 from examples import EXAMPLES
 from training.swift.arguments import Argument, table, table_file
@@ -25,22 +22,7 @@ from training.swift.given import Given, World
 from training.swift.rules import RULES
 from training.swift.rules.rule import findings
 
-ONE = World(1, 1, 0)
-
 HERE = Path(__file__).parent
-
-
-@dataclass(frozen=True)
-class Case:
-    """whole: whether what goes together is judged too."""
-
-    command: str
-    args: str
-    whole: bool = False
-
-    @staticmethod
-    def of(command: str, args: dict[str, Any], whole: bool = False) -> Case:
-        return Case(command, json.dumps(args), whole)
 
 
 def good(argument: Argument) -> Any:
@@ -97,87 +79,6 @@ ODD = [
 ]  # fmt: skip
 
 
-@cache
-def tiny_base(command: str, folder: Path) -> dict[str, Any]:
-    """What a command needs to be accepted whole, with the tests' model and data."""
-    model = {"model": str(folder / "model"), "model_type": "qwen2", "template": "qwen2_5"}
-    data = {"dataset": [str(folder / "docstrings.jsonl")], "max_length": 256}
-    train = (
-        model | data | {"check_model": False, "use_cpu": True, "torch_dtype": "float32", "bf16": False, "fp16": False}
-    )
-    return {
-        "swift sft": train, "swift pt": train, "swift rlhf": train,
-        "swift deploy": model, "swift sample": model | data, "swift export": model | {"push_to_hub": True},
-        "swift infer": model | {"val_dataset": data["dataset"]}, "swift eval": model,
-    }.get(command, {})  # fmt: skip
-
-
-#: Rules that the argument classes do not tell of on this machine: said later, by the trainer or by what runs the model,
-#: or with what is not installed on a CPU (deepspeed, bitsandbytes, megatron, vLLM, GPUs).
-LATER = {
-    "dataset-to-sample", "benchmarks", "evaluation-by-vllm", "adapters-to-merge", "something-to-export",
-    "streaming-needs-max-steps",
-    "streaming-and-cached", "streaming-and-group-by-length", "deepspeed-or-fsdp", "deepspeed-names",
-    "deepspeed-and-device-map", "one-gpu-a-process", "processes-divide-gpus", "autotp-needs-deepspeed",
-    "autotp-needs-full", "hpz-needs-deepspeed", "fsdp-saves-all", "fsdp-checkpoints-itself",
-    "sequence-parallel-divides", "quant-bits", "bits-need-quant-method", "full-needs-whole-weights", "quantised-once",
-    "longlora-is-llamas", "unsloth-is-lora", "vera-needs-names", "lora-options-in-full", "no-evaluation",
-    "split-is-of-pretraining", "split-and-lazy", "max-length", "ppo-needs-a-reward-model", "ppo-lora-needs-deepspeed",
-    "ppo-goes-by-epochs", "grpo-needs-a-reward",
-    "vllm-and-device-map", "liger-grpo", "teacher-of-none", "teaching-itself-with-liger", "gkd-topk-and-liger",
-    "kto-batch", "generation-batch", "generation-batch-of-evaluation", "infer-needs-data", "infer-stream", "vllm-gpus",
-    "vllm-encodes-async", "export-mcore-merge", "distill-needs-a-client", "sample-output",
-}  # fmt: skip
-
-
-#: Rules of which only the breaking can be judged here: what mends it needs vLLM's packages, or more than one process.
-HALF = {
-    "server-needs-a-host", "async-needs-a-server", "async-and-turns", "one-teacher", "gkd-async", "gkd-topk",
-    "sequence-parallel-rlhf", "model-or-adapters",
-}  # fmt: skip
-
-
-def batches(folder: Path) -> Iterator[Case]:
-    """How GRPO parts its generation batch, on one process."""
-    sizes = itertools.product((1, 2, 4, 8), (None, 2, 8), (None, 4), (None, 16), (2, 8))
-    names = ("per_device_train_batch_size", "gradient_accumulation_steps", "steps_per_generation")
-    for values in sizes:
-        given = zip((*names, "generation_batch_size", "num_generations"), values, strict=True)
-        changes = {name: value for name, value in given if value is not None}
-        args = tiny_base("swift rlhf", folder) | {"rlhf_type": "grpo", "reward_funcs": ["accuracy"]} | changes
-        yield Case.of("swift rlhf", args, whole=True)
-
-
-def megatron_batches() -> list[dict[str, int]]:
-    names = ("micro_batch_size", "global_batch_size", "num_generations", "tensor_model_parallel_size",
-             "steps_per_generation", "generation_batch_size")  # fmt: skip
-    sizes = itertools.product((1, 2), (8, 16, 48, 64), (2, 8), (1, 2), (None, 4), (None, 64))
-    return [{k: v for k, v in zip(names, one, strict=True) if v is not None} | {"world": 8} for one in sizes]
-
-
-def rule_cases(folder: Path) -> Iterator[tuple[str, bool, Case]]:
-    """(rule, whether it is broken, the command): each rule that ms-swift's argument classes tell of."""
-    for name, (command, breaking, mending, _) in BROKEN.items():
-        if name in LATER or command.startswith("megatron") or not tiny_base(command, folder):
-            continue
-        base = {key: tiny_base(command, folder).get(key, value) for key, value in BASE[command].items()}
-        for broken, changes in ((True, (breaking,)), (False, (breaking, mending))):
-            if not broken and name in HALF:
-                continue
-            args = with_changes(command, *changes)
-            whole = tiny_base(command, folder) | {
-                key: base.get(key, value) if value == BASE[command].get(key) else value for key, value in args.items()
-            }
-            whole = {key: value for key, value in whole.items() if key in args or key not in BASE[command]}
-            if command == "swift export":  # the checkpoint of BASE is nowhere here
-                whole = {key: value for key, value in whole.items() if key not in ("adapters", "merge_lora")}
-            if whole.get("rlhf_type") == "grpo":
-                whole.setdefault("per_device_train_batch_size", 8)
-            if whole.get("model") == "a/b":
-                whole["model"] = str(folder / "model")
-            yield name, broken, Case.of(command, whole, whole=True)
-
-
 @pytest.fixture(scope="session")
 def swift_python(request: pytest.FixtureRequest) -> Path:
     named = os.environ.get("SWIFT_PYTHON")
@@ -189,7 +90,8 @@ def judged(swift_python: Path, tiny: Path) -> Any:
     """Every case's verdict by ms-swift, and the table that it would make of itself."""
     cases = [*names_and_values(), *(Case.of("swift sft", args) for args in ODD), *documented()]
     cases += [*(case for _, _, case in rule_cases(tiny)), *batches(tiny)]
-    asked = [{"command": one.command, "args": json.loads(one.args), "whole": one.whole} for one in cases]
+    cases += [case for _, _, case in silent_cases(tiny)]
+    asked = [one.asked() for one in cases]
     asked += [{"batch": one} for one in megatron_batches()]
     done = subprocess.run(
         [swift_python, HERE / "judged.py"],
@@ -211,7 +113,7 @@ def judged(swift_python: Path, tiny: Path) -> Any:
 
 def ours(case: Case) -> list[str]:
     """The errors that `fleet check` has of single arguments, or of the whole."""
-    found = check(case.command, json.loads(case.args), world=ONE if case.whole else None)
+    found = check(case.command, json.loads(case.args), world=case.world if case.whole else None)
     of_rules = {(f"args.{rule.where}", rule.fix) for rule in RULES}
     registered = "is not among ms-swift's own"
     return [
@@ -253,6 +155,17 @@ def test_what_contradicts_is_what_ms_swift_refuses(judged: Any, tiny: Path) -> N
     assert wrong == {}
     verdicts = {(name, broken): judged["verdicts"][case] for name, broken, case in cases}
     assert {key: said for key, said in verdicts.items() if bool(said) != key[1]} == {}
+
+
+def test_what_ms_swift_passes_over_is_warned_of(judged: Any, tiny: Path) -> None:
+    """What it does with an argument that it does not refuse."""
+    looked = {(name, broken): (judged["verdicts"][case], case) for name, broken, case in silent_cases(tiny)}
+    expected = {(name, broken): seen[not broken] for name, (_, *seen) in SILENT.items() for broken in (True, False)}
+    assert {key: seen for key, (seen, _) in looked.items()} == expected
+    for (name, broken), (_, case) in looked.items():
+        found = check(case.command, json.loads(case.args), world=case.world)
+        [rule] = [one for one in RULES if one.name == name]
+        assert any(one.fix == rule.fix for one in found) == broken, name
 
 
 def test_grpos_batches_are_parted_as_ms_swift_parts_them(judged: Any, tiny: Path) -> None:

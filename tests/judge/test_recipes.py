@@ -37,7 +37,7 @@ def test_ms_swift_takes_every_recipe(request: pytest.FixtureRequest, tiny: Path)
     python = os.environ.get("SWIFT_PYTHON") or request.getfixturevalue("local").python
     cases = [{"command": one.command, "args": dict(one.job.args), "whole": False} for one in recipes()]
     judged = [one for one in recipes() if one.job.trainer == "swift" and one.name not in UNJUDGED]
-    cases += [{"command": one.command, "args": whole(one, tiny), "whole": True} for one in judged]
+    cases += [{"command": one.command, "args": whole(one, tiny), "whole": True, "world": [1, 1, 0]} for one in judged]
     done = subprocess.run(
         [python, JUDGE],
         input=json.dumps(cases),
