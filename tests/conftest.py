@@ -35,6 +35,7 @@ TRAINING = {
     "test_data.py",
     "test_own_code.py",
     "test_recipes.py",
+    "test_runs.py",
 }
 
 

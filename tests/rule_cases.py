@@ -152,7 +152,9 @@ BROKEN: dict[str, tuple[str, dict[str, Any], dict[str, Any], World | None]] = {
         {"max_steps": GONE},
         None,
     ),
-    "ppo-needs-a-reward-model": ("swift rlhf", {"rlhf_type": "ppo"}, {"reward_model": ["a/rm"]}, None),
+    "ppo-needs-a-reward-model": (
+        "swift rlhf", {"rlhf_type": "ppo", "tuner_type": "full"}, {"reward_model": ["a/rm"]}, None,
+    ),
     "grpo-needs-a-reward": ("swift rlhf", {"rlhf_type": "grpo"}, {"reward_funcs": ["accuracy"]}, None),
     "grpo-groups": ("swift rlhf", {**GRPO, "num_generations": 1}, {"num_generations": 8}, None),
     "grpo-cached": ("swift rlhf", {**GRPO, "cached_dataset": ["c"]}, {"cached_dataset": GONE}, None),

@@ -68,7 +68,7 @@ def verdict(maker: Any, case: dict[str, Any]) -> str | None:
     return answer(maker, case)
 
 
-def apart(asking: Callable[[], str | None]) -> str | None:
+def apart(asking: Callable[[], Any]) -> Any:
     """In a process of its own: what ms-swift leaves in variables and process groups is no part of the next case."""
     fork = multiprocessing.get_context("fork")
     ours, theirs = fork.Pipe(duplex=False)

@@ -55,14 +55,28 @@ def tiny_base(command: str, folder: Path) -> dict[str, Any]:
 _TRAINER = "by what loads the data or the model, or by the trainer"
 _MISSING = "where the profile that has its package is installed"
 _NAMES = "by the weights, which this machine has only by name"
-#: rule -> where it is told, if not by argument classes in the environment of `local`, which has neither DeepSpeed,
-#: Liger, vLLM nor EvalScope.
+#: rule -> what a run of the command that breaks it dies of; "" where it runs, to another end.
+RUN = {
+    "streaming-needs-max-steps": "max_steps has to be specified",
+    "split-is-of-pretraining": "currently only supported for pre-training",
+    "split-and-lazy": "does not support lazy_tokenize",
+    "kto-batch": "Batch size is 1 (too small)",
+    "ppo-needs-a-reward-model": "'NoneType' object has no attribute",
+    "ppo-lora-needs-deepspeed": "'DistributedDataParallel' object has no attribute 'policy'",
+    "ppo-goes-by-epochs": "",
+}
+
+#: rule -> where it is told, if neither by argument classes in the environment of `local`, which has no DeepSpeed,
+#: Liger, vLLM or EvalScope, nor in a short run there.
+_TRAINER = "by the trainer, or by what it leaves"
+_MISSING = "where the profile that has its package is installed"
+_NAMES = "by the weights, which this machine has only by name"
 LATER = {
+    **dict.fromkeys(RUN, "by a run: RUN"),
     **dict.fromkeys((
-        "dataset-to-sample", "adapters-to-merge", "something-to-export", "streaming-needs-max-steps",
-        "streaming-and-cached", "streaming-and-group-by-length", "sequence-parallel-divides", "vera-needs-names",
-        "lora-options-in-full", "split-is-of-pretraining", "split-and-lazy", "ppo-needs-a-reward-model",
-        "grpo-needs-a-reward", "kto-batch", "distill-needs-a-client",
+        "dataset-to-sample", "adapters-to-merge", "something-to-export", "streaming-and-cached",
+        "streaming-and-group-by-length", "sequence-parallel-divides", "vera-needs-names", "lora-options-in-full",
+        "grpo-needs-a-reward", "distill-needs-a-client",
     ), _TRAINER),
     **dict.fromkeys((
         "deepspeed-or-fsdp", "deepspeed-names", "deepspeed-and-device-map", "autotp-needs-deepspeed",
@@ -72,9 +86,6 @@ LATER = {
     **dict.fromkeys((
         "full-needs-whole-weights", "quantised-once", "longlora-is-llamas", "unsloth-is-lora",
     ), _NAMES),
-    # PPO's trainer, when it begins: real runs showed both.
-    "ppo-lora-needs-deepspeed": "at its first step, where it reaches through DDP for the policy (AttributeError)",
-    "ppo-goes-by-epochs": "by a run of more steps than max_steps",
     "teacher-of-none": "in a line of the log alone",
 }  # fmt: skip
 

@@ -112,8 +112,8 @@ RULES = (
          "num_train_epochs, and fewer prompts (dataset: name#1000)",
          "trl 0.29.1 trl/experimental/ppo/ppo_trainer.py num_total_batches", "warning"),
     Rule("grpo-needs-a-reward", RLHF, "reward_funcs", _no_reward,
-         "grpo has nothing to reward by", "reward_funcs: [accuracy, format], or a reward_model",
-         "swift/rlhf_trainers/grpo_trainer.py"),
+         "grpo has nothing to reward by: it would run to its end and learn nothing",
+         "reward_funcs: [accuracy, format], or a reward_model", "swift/rlhf_trainers/grpo_trainer.py", "warning"),
     Rule("grpo-groups", RLHF, "num_generations",
          lambda g: _is(g, "grpo") and g["num_generations"] == 1
          and not (g["teacher_model"] or g["teacher_model_server"]),
