@@ -18,6 +18,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
@@ -191,6 +192,15 @@ class Project:
 
     def node_homes(self) -> list[Path]:
         return sorted((self.state / "hosts").glob("*/home"))
+
+    def beyond_the_policy(self) -> set[str]:
+        """What this cloud was asked for, by us and by the provider, that docs/operator-policy.json does not allow."""
+        policy = json.loads((REPO / "docs" / "operator-policy.json").read_text())
+        allowed = [action for one in policy["Statement"] for action in one["Action"]]
+        of = {"efs": "elasticfilesystem"}
+        asked = {f"{of.get(call['service'], call['service'])}:{call['action']}" for call in self.calls()}
+        assert asked
+        return {one for one in asked if not any(fnmatch(one, pattern) for pattern in allowed)}
 
     def processes(self) -> dict[int, str]:
         """Everything that runs of this project's: it carries the sandbox's home in its environment or its command."""

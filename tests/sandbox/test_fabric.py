@@ -57,3 +57,4 @@ def test_it_ends_whole_also_where_the_state_is_lost(project: Project) -> None:
     ec2 = project.cloud().client("ec2")
     assert ec2.describe_addresses()["Addresses"] == []
     assert {one["State"] for one in ec2.describe_nat_gateways()["NatGateways"]} <= {"deleted"}
+    assert project.beyond_the_policy() == set()

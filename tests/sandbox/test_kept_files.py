@@ -105,3 +105,4 @@ def test_a_lustre_file_system_is_mounted_as_the_users_own_and_ends_with_the_flee
     down = project.fleet("down", "-s", "fast", "--json").ok().events[-1]
     assert system in {thing["id"] for thing in down["swept"]}
     assert project.left("fast") == []
+    assert project.beyond_the_policy() == set()

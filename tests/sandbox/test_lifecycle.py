@@ -270,3 +270,4 @@ def test_down_leaves_nothing_and_down_again_is_no_error(hands: Project, launched
     assert "no node is up, nothing bills by the hour" in hands.fleet("status", "-s", "sandbox").ok().out
     assert hands.fleet("nodes", "-s", "sandbox").code == 2
     assert hands.fleet("outputs", "-s", "sandbox").code == 2
+    assert hands.beyond_the_policy() == set()

@@ -57,3 +57,4 @@ def test_it_is_entered_through_a_session_by_both_ssh_clients_and_leaves_the_vpc_
     of_it = [{"Name": "vpc-id", "Values": [groups["SecurityGroups"][0]["VpcId"]]}]
     assert [one["CidrBlock"] for one in ec2.describe_subnets(Filters=of_it)["Subnets"]] == [within(project, "0.0/24")]
     assert len(ec2.describe_route_tables(Filters=of_it)["RouteTables"]) == 1
+    assert project.beyond_the_policy() == set()
