@@ -7,6 +7,7 @@ same request is carried out again (`fleet attach`), and what has happened alread
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime
@@ -29,7 +30,7 @@ from training.receipt import Asked, Money, Receipt
 from training.record import Record, Request, Stage
 from training.remote import Machines
 from training.replacing import at_fault
-from training.report import write_report
+from training.report import JOB, write_report
 from training.run import Event, Note, Run, now
 from training.ship import ship
 from training.stack_fleet import StackFleet
@@ -150,6 +151,8 @@ def begin(line: Line, machines: Machines, plan: Plan | None, fleet: Fleet) -> Ru
         _replace(line, machines, fleet, bad)
         ready = _prepared(line, machines, plan, fleet, may_replace=False)
     with line.stage("launch") as telling:
+        line.folder.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(plan.job_file, line.folder / JOB)  # as it was: a person goes on to edit theirs
         before = seconds_by_stage(line.record.events(line.request.run_id))
         run = launch(machines, plan, ready, line.request.run_id, leaves_up=line.request.leaves_up, before=before)
         telling.detail = f"{len(run.ranks)} ranks, master {run.master_addr}:{run.master_port}"

@@ -10,6 +10,8 @@ from pathlib import Path
 from training.receipt import Receipt, size, span
 
 WIDTH, HEIGHT, MARGIN = 720, 220, 44
+#: In a run's folder: the job file as it was when the run began.
+JOB = "job.yaml"
 
 
 @dataclass(frozen=True)
@@ -31,13 +33,27 @@ def write_report(receipt: Receipt, file: Path) -> None:
     environment = jinja2.Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True)
     environment.filters |= {"span": span, "size": size, "usd": usd}
     template = environment.get_template("report.html.j2")
+    asked = arguments(file.with_name(JOB))
     curve = draw([(step.step, step.loss) for step in receipt.steps])
     whole = sum(receipt.stages.values()) or 1.0
-    file.write_text(template.render(receipt=receipt, curve=curve, whole=whole), encoding="utf-8")
+    file.write_text(template.render(receipt=receipt, asked=asked, curve=curve, whole=whole), encoding="utf-8")
+
+
+def arguments(job: Path) -> dict[str, dict[str, object]]:
+    """Of each step of a job file, by its command: the arguments. {} where there is no such file; `env` is not shown."""
+    import yaml
+
+    try:
+        said = yaml.safe_load(job.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    steps = [said, *(said.get("then") or [])]
+    return {one.get("name") or one.get("command", ""): one.get("args") or {} for one in steps}
 
 
 def usd(value: float | None) -> str:
-    return "unknown" if value is None else f"${value:,.2f}"
+    """With cents; below ten dollars with their hundredths, so that small parts still add up."""
+    return "unknown" if value is None else f"${value:,.{2 if value == 0 or value >= 10 else 4}f}"
 
 
 def draw(losses: Sequence[tuple[int, float]]) -> Curve | None:

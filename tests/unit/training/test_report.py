@@ -44,6 +44,14 @@ def test_it_shows_the_cost_the_curve_and_the_proof(tmp_path: Path) -> None:
     assert "polyline" in shown.tags
 
 
+def test_it_shows_the_arguments_of_each_step_and_no_environment(tmp_path: Path) -> None:
+    (tmp_path / "job.yaml").write_text(
+        "command: sft\nargs: {model: m, lora_rank: 8}\nenv: {HF_ENDPOINT: x9}\nthen: [{name: last, command: infer}]\n"
+    )
+    said = page(tmp_path, RECEIPT).said
+    assert "sft of m, 2 arguments" in said and "lora_rank" in said and "last, 0 arguments" in said and "x9" not in said
+
+
 def test_what_others_wrote_is_text_and_never_markup(tmp_path: Path) -> None:
     outcome = replace(OUTCOME, cause=Cause(0, 1, NASTY), last_checkpoint=NASTY)
     shown = page(
@@ -100,4 +108,4 @@ def test_every_point_that_is_a_number_lies_in_the_picture(losses: list[tuple[int
 
 
 def test_money_that_is_not_known_is_said_so() -> None:
-    assert (usd(None), usd(0), usd(1234.5)) == ("unknown", "$0.00", "$1,234.50")
+    assert (usd(None), usd(0), usd(1234.5), usd(0.0148)) == ("unknown", "$0.00", "$1,234.50", "$0.0148")
