@@ -38,9 +38,19 @@ def served_until(steps: Sequence[Job], number: int) -> int | None:
     return max((later for later in range(number + 1, len(steps)) if name in uses(steps[later])), default=None)
 
 
-def ranks_of(step: Job, nodes: int) -> tuple[int, ...]:
-    """The fleet's ranks that get a process of a step; the first of them is its NODE_RANK 0."""
-    return step.ranks or (tuple(range(nodes)) if step.distributed else (0,))
+def ranks_of(step: Job, nodes: int, gpus: int) -> tuple[int, ...]:
+    """The fleet's ranks that get a process of a step; the first of them is its NODE_RANK 0. gpus: of a node."""
+    alone = not step.distributed or answers_apart(step, gpus)
+    return step.ranks or ((0,) if alone else tuple(range(nodes)))
+
+
+def answers_apart(step: Job, gpus: int) -> bool:
+    """Whether each of several ranks would keep its share of the answers to itself, and all but rank 0's be lost.
+
+    `swift infer` divides its rows among the ranks and gathers by accelerate's `gather_object`, which without GPUs takes
+    each rank for the only one, whatever ddp_backend says (JsonlWriter, swift/utils/io_utils.py; ms-swift 4.6.0).
+    """
+    return not gpus and (step.trainer, step.command) == ("swift", "infer")
 
 
 def check(job: Job, fleet: Shape | None = None) -> list[Finding]:
@@ -114,6 +124,11 @@ def _layout(number: int, step: Job, fleet: Shape | None) -> Iterator[Finding]:
     where = f"{place_of(number)}ranks"
     if len(step.ranks) > 1 and not (step.distributed or step.serves):
         yield Finding("error", where, f"{step.command} runs on one node", f"ranks: [{step.ranks[0]}]")
+    if fleet and answers_apart(step, fleet.gpus) and (len(step.ranks) > 1 or (step.nproc_per_node or 1) > 1):
+        what = "without GPUs ms-swift gathers no answers: all but those of its first process would be lost"
+        several = len(step.ranks) > 1
+        key, fix = ("ranks", f"ranks: [{step.ranks[0]}]") if several else ("nproc_per_node", "nproc_per_node: 1")
+        yield Finding("error", f"{place_of(number)}{key}", what, fix)
     if fleet and (beyond := [rank for rank in step.ranks if rank >= fleet.nodes]):
         there = f"0 to {fleet.nodes - 1}" if fleet.nodes > 1 else "0 alone"
         yield Finding("error", where, f"the fleet has no rank {', '.join(map(str, beyond))}", f"It has {there}")
@@ -126,19 +141,19 @@ def _reached(steps: Sequence[Job], number: int, fleet: Shape) -> Iterator[Findin
         of = before.get(name)
         if of is None or of.serves or fleet.shared or str(of.args.get("output_dir", "")).startswith(("/", "~")):
             continue
-        has = ranks_of(of, fleet.nodes)[0]
-        if ranks_of(step, fleet.nodes) != (has,):
+        has = ranks_of(of, fleet.nodes, fleet.gpus)[0]
+        if ranks_of(step, fleet.nodes, fleet.gpus) != (has,):
             what = f"{{{name}.{key}}} is on node {has} alone: the nodes share no folder"
             yield Finding("error", f"{place_of(number)}ranks", what, f"ranks: [{has}], or sharedFiles: true of a stack")
 
 
 def _crowded(steps: Sequence[Job], number: int, fleet: Shape) -> Iterator[Finding]:
     """Whether what runs beside a server wants the server's GPUs."""
-    server = steps[number]
+    server, gpus = steps[number], fleet.gpus
     last = served_until(steps, number) if server.serves and fleet.gpus else None
     for later in range(number + 1, (last or number) + 1):
         step = steps[later]
-        both = set(ranks_of(server, fleet.nodes)) & set(ranks_of(step, fleet.nodes))
+        both = set(ranks_of(server, fleet.nodes, gpus)) & set(ranks_of(step, fleet.nodes, gpus))
         if both and (step.distributed or step.serves) and not (GPUS in server.env and GPUS in step.env):
             what = f"{server.called} holds the GPUs of rank {', '.join(map(str, sorted(both)))} meanwhile"
             fix = f"Give {step.called} other ranks, or both a share: {GPUS} in env, and nproc_per_node"

@@ -91,7 +91,8 @@ def checked_plan(file: Path, offer: Offer) -> tuple[Plan, Mapping[str, int]]:
 def world_of(job: Job, offer: Offer) -> World:
     if not job.distributed:
         return World(1, 1, offer.gpus_per_node)
-    return World(len(job.ranks) or offer.nodes, job.nproc_per_node or max(1, offer.gpus_per_node), offer.gpus_per_node)
+    nodes = len(chain.ranks_of(job, offer.nodes, offer.gpus_per_node))
+    return World(nodes, job.nproc_per_node or max(1, offer.gpus_per_node), offer.gpus_per_node)
 
 
 def _arguments(data: Mapping[str, Any]) -> list[Finding]:
@@ -133,7 +134,7 @@ def _retried(job: Job) -> list[Finding]:
 def _apart(job: Job, offer: Offer | None) -> list[Finding]:
     """Of Megatron's output where no two nodes see one folder: each writes its own pieces of a checkpoint, the last its
     log and state, node 0 what names them. An absolute path is the person's word; preflight looks whether it is one."""
-    if job.trainer != "megatron" or not offer or offer.shared or len(chain.ranks_of(job, offer.nodes)) == 1:
+    if job.trainer != "megatron" or not offer or offer.shared or world_of(job, offer).nnodes == 1:
         return []
     if str(job.args.get("output_dir", "output")).startswith(("/", "~")):
         return []

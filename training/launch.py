@@ -214,6 +214,7 @@ def _run(machines: Machines, plan: Plan, ready: Ready, run_id: str) -> Run:
         most_usd=offer.most_usd,
         ends_at=started_at + offer.lifetime if offer.lifetime else None,
         step=plan.name,
+        together=plan.together,
         then=tuple(step.name for step in plan.then),
     )
 

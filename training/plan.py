@@ -21,6 +21,7 @@ from training.place import Shipment, place
 from training.swift.arguments import words
 from training.swift.environment import environment
 from training.swift.profiles import folder
+from training.swift.setting import truth
 
 #: torchrun's rendezvous port and the last one that the security group opens for it.
 MASTER_PORTS = range(29500, 29601)
@@ -98,7 +99,7 @@ class Plan:
     @property
     def ranks(self) -> tuple[int, ...]:
         """The fleet's ranks that get a process; the first of them is the step's NODE_RANK 0."""
-        return ranks_of(self.job, self.offer.nodes)
+        return ranks_of(self.job, self.offer.nodes, self.offer.gpus_per_node)
 
     @property
     def output(self) -> str:
@@ -119,6 +120,17 @@ class Plan:
         return self.nnodes * self.nproc_per_node if self.job.distributed else 1
 
     @property
+    def together(self) -> bool:
+        """Whether several ranks train as one. Without GPUs ms-swift's do by `use_cpu` alone: ddp_backend makes a group
+        that accelerate does not use (transformers 5, TrainingArguments._setup_devices)."""
+        joined = self.offer.gpus_per_node > 0 or self.job.trainer != "swift" or self.on_cpus
+        return self.job.trains and self.world_size > 1 and joined
+
+    @property
+    def on_cpus(self) -> bool:
+        return truth(self.args, "use_cpu") or truth(self.job.env, "ACCELERATE_USE_CPU")
+
+    @property
     def swift_env(self) -> str:
         """The folder on the nodes of what it runs with: ~/swift-env, or its profile's own."""
         return folder(self.job.needed.profile)
@@ -135,7 +147,8 @@ class Plan:
 
     def environment(self, shared: str = "") -> dict[str, str]:
         """What a rank has beside those: the job's own and its trainer's. shared: the folder that all nodes see."""
-        return environment(self.job.trainer, self.job.env, shared if self.nnodes > 1 else "", self.job.command)
+        given = (self.job.trainer, self.job.env, shared if self.nnodes > 1 else "", self.job.command)
+        return environment(*given, on_cpus=self.on_cpus)
 
     def command_line(self, rank: int, master_addr: str = "<node 0>", master_port: int = 29500) -> str:
         """The rank's command as one would type it on the node."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from training.chain import served_until
+from training.chain import answers_apart, served_until
 from training.estimated import of_plan, plan_json, plan_line
 from training.findings import sentence
 from training.fleets import Fleet
@@ -137,10 +137,11 @@ def notes(plan: Plan, fleet: Fleet) -> list[str]:
     """What is no error and worth a look."""
     out = []
     for step in plan.steps:
-        apart = step.world_size > 1 and not step.offer.gpus_per_node and step.args.get("ddp_backend") != "gloo"
         where = f"{step.name}: " if plan.then else ""
-        if apart:
-            out.append(f"{where}args.ddp_backend is not gloo: without GPUs the ranks would train apart, unnoticed")
+        if step.job.trains and step.world_size > 1 and not step.together:
+            out.append(f"{where}args.use_cpu is not true: without GPUs the ranks would train apart, unnoticed")
+        if plan.offer.nodes > 1 and answers_apart(step.job, plan.offer.gpus_per_node):
+            out.append(f"{where}runs on one node: without GPUs ms-swift would keep the answers of its first rank alone")
     if plan.stays and isinstance(fleet, StackFleet) and (minutes := fleet.config.idle_minutes):
         out.append(
             f"an endpoint that nobody asks is idle to AWS: the alarm ends its node after {2 * minutes} min "

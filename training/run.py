@@ -31,6 +31,7 @@ class Run:
     step, then: its name in its job, and the names of the steps that come after the first, each a run of its own.
     marked: whether success shows in the log (not where LOG_LEVEL hides it, nor for a server).
     shared: whether the output is on a folder that all nodes see as one.
+    together: whether its ranks are several that train as one.
     leaves_up: whether the fleet stays when the run is over. before: seconds that each stage before took.
     """
 
@@ -56,6 +57,7 @@ class Run:
     before: Mapping[str, float] = field(default_factory=dict)
     step: str = "train"
     then: tuple[str, ...] = ()
+    together: bool = True
 
     @property
     def serves(self) -> bool:
@@ -130,10 +132,11 @@ class LogLines:
 
 @dataclass(frozen=True)
 class World:
-    """How many processes say that they train together."""
+    """How many processes there are, by their own word; together: whether they are several that train as one."""
 
     at: datetime
     size: int
+    together: bool = True
 
 
 @dataclass(frozen=True)

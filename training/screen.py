@@ -93,7 +93,7 @@ class Screen:
         if isinstance(event, SetupStep):
             return f"● bootstrap   rank {event.rank}: {event.step} {event.state} {event.detail}".rstrip()
         if isinstance(event, World):
-            return f"  world size {event.size}: the ranks train together"
+            return f"  world size {event.size}: the ranks train together" if event.together else None
         if isinstance(event, Checkpoint):
             return f"  checkpoint {event.path}"
         if isinstance(event, Endpoint):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, wait
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from training.following import Ask, Rank, resumed, took, utc
@@ -64,7 +65,7 @@ def watch(
             answer = settled(future)
             for event in took(one, answer):
                 if _is_new(event, seen):
-                    yield event
+                    yield replace(event, together=run.together) if isinstance(event, World) else event
         yield from beside()
         verdict = decide([one.facts for one in ranks], time.time(), needs_mark=run.marked)
         if verdict.done:

@@ -24,10 +24,9 @@ def chain(project: Project, tiny: Path) -> Path:
     data = yaml.safe_load(file.read_text())
     env = dict(data["env"])
     data["then"] = [
-        {"command": "export", "args": {"adapters": "{train.best_checkpoint}", "merge_lora": True}},
+        {"command": "export", "ranks": [1], "args": {"adapters": "{train.best_checkpoint}", "merge_lora": True}},
         {
             "command": "infer",
-            "ranks": [1],
             "args": {"model": "{merge.output}", "val_dataset": f"{tiny}/docstrings.jsonl#4", "max_new_tokens": 8},
         },
         {"command": "deploy", "args": {"model": "{merge.output}", "served_model_name": "tiny", "port": 8123}},
@@ -55,7 +54,7 @@ def test_a_chain_trains_merges_infers_and_serves_until_it_is_stopped(project: Pr
     ]
     folder = project.root / "runs" / run
     [best] = {event["best_checkpoint"] for event in done.events if event["event"] == "Outcome"} - {""}
-    [args] = args_of(project, f"{run}.merge", 0)
+    [args] = args_of(project, f"{run}.merge", 1)
     assert f"adapters: {best}\n" in args
     assert (folder / "merge/output/model.safetensors").stat().st_size > 1_000_000
     answers = (folder / "infer/output/infer.jsonl").read_text().splitlines()

@@ -1,4 +1,4 @@
-"""A run that fails goes on from its own checkpoint by itself, with real ms-swift: its steps follow the saved one."""
+"""Two ranks that fail go on from their checkpoint by themselves, with real ms-swift: their steps follow the saved."""
 
 from __future__ import annotations
 
@@ -29,9 +29,11 @@ callbacks_map["fails_once"] = FailsOnce
 def test_a_run_that_failed_goes_on_from_what_it_had_saved(local: Local, tiny: Path) -> None:
     local.done.ok()
     project = local.project
-    job = project.job(tiny, dataset=f"{tiny}/docstrings.jsonl#64", save_steps=2, callbacks=["fails_once"])
+    rows = {"dataset": f"{tiny}/docstrings.jsonl#64", "per_device_train_batch_size": 4}
+    job = project.job(tiny, **rows, save_steps=2, callbacks=["fails_once"])
     (job.parent / "fails.py").write_text(FAILS)
-    job.write_text(yaml.safe_dump({**yaml.safe_load(job.read_text()), "plugins": ["fails.py"], "retries": 1}))
+    more = {"plugins": ["fails.py"], "retries": 1, "nproc_per_node": 2}
+    job.write_text(yaml.safe_dump({**yaml.safe_load(job.read_text()), **more}))
     said = project.fleet("run", job, "--local", "--yes", "--json", within=580).ok()
     (retry,) = [event for event in said.events if event["event"] == "Retry"]
     assert "the node had a bad moment" in retry["why"] and retry["attempt"] == 1

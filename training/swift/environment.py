@@ -20,12 +20,19 @@ UNBUFFERED = {"PYTHONUNBUFFERED": "1"}
 CUDA_HOME = '[ -n "${CUDA_HOME:-}" ] || [ ! -x /usr/local/cuda/bin/nvcc ] || export CUDA_HOME=/usr/local/cuda'
 
 
-def environment(trainer: str, env: Mapping[str, str], shared: str = "", command: str = "") -> dict[str, str]:
+#: A rank on a CPU is at "cpu:0" to accelerate, where transformers 5 restores the optimizer of a run that goes on; torch
+#: knows "cpu" alone, so that it failed.
+CPUS = {"ACCELERATE_TORCH_DEVICE": "cpu"}
+
+
+def environment(
+    trainer: str, env: Mapping[str, str], shared: str = "", command: str = "", *, on_cpus: bool = False
+) -> dict[str, str]:
     """The job's `env`, over what its trainer needs.
 
     shared: a folder that all nodes of more than one see: Megatron's ranks hang where they prepared the data apart
     (ms-swift issues 8108, 8234), so that they keep it there.
     """
     if trainer != "megatron":
-        return {**(UNBUFFERED if command in PAGES else {}), **env}
+        return {**(UNBUFFERED if command in PAGES else {}), **(CPUS if on_cpus else {}), **env}
     return {**MEGATRON, **({"MODELSCOPE_CACHE": f"{shared}/modelscope"} if shared else {}), **env}

@@ -75,6 +75,14 @@ def test_what_does_not_go_together_is_said_where_it_stands(
     assert [one.where for one in found if said in one.what] == [where], found
 
 
+@pytest.mark.parametrize(("asked", "where"), [({"ranks": [1, 0]}, "ranks"), ({"nproc_per_node": 2}, "nproc_per_node")])
+def test_several_processes_that_infer_without_gpus_are_refused(asked: dict[str, Any], where: str) -> None:
+    infer = job({"command": "infer", "args": {"model": "/m"}, **asked})
+    (found,) = check(infer, replace(TWO, gpus=0))
+    assert (found.severity, found.where) == ("error", where)
+    assert check(infer, TWO) == []
+
+
 def test_a_server_serves_until_the_last_step_that_names_it_is_over() -> None:
     steps = job(TRAIN, MERGE, DEPLOY, EVAL, {"command": "sample"}).steps
     assert [served_until(steps, number) for number in range(5)] == [1, 2, 3, None, None]
@@ -111,7 +119,7 @@ def test_each_step_is_planned_with_its_own_ranks_and_place(tmp_path: Path) -> No
     made = make_plan(
         job({**TRAIN, "args": {"dataset": "a.jsonl", "model": "/m"}}, MERGE, infer, {**DEPLOY, "ranks": [1, 2]}),
         tmp_path / "job.yaml",
-        Offer("x", 3, 0),
+        Offer("x", 3, 1),
     )
     assert [(one.name, one.ranks, one.nnodes) for one in made.steps] == [
         ("train", (0, 1, 2), 3), ("merge", (0,), 1), ("infer", (1, 2), 2), ("deploy", (1, 2), 1),

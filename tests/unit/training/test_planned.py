@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -95,7 +96,20 @@ def test_the_json_says_what_the_screen_says(tmp_path: Path) -> None:
     assert data["send"][0]["bytes"] == 1500
 
 
-def test_ranks_that_would_train_apart_are_pointed_out_and_gloo_is_well(tmp_path: Path) -> None:
+def test_ranks_that_would_train_apart_are_pointed_out_and_use_cpu_joins_them(tmp_path: Path) -> None:
     fleet = stack(tmp_path, "instanceType: m7i.xlarge", "nodes: 2")
-    assert any("train apart" in line for line in lines(planned(tmp_path, fleet), fleet, False))
-    assert not any("apart" in line for line in lines(planned(tmp_path, fleet, ddp_backend="gloo"), fleet, False))
+    alone, joined = planned(tmp_path, fleet, ddp_backend="gloo"), planned(tmp_path, fleet, use_cpu=True)
+    assert any("train apart" in line for line in lines(alone, fleet, False)) and not alone.together
+    assert not any("apart" in line for line in lines(joined, fleet, False)) and joined.together
+    assert joined.environment()["ACCELERATE_TORCH_DEVICE"] == "cpu"
+
+
+def test_infer_without_gpus_is_one_process_since_nobody_gathers_the_answers_of_several(tmp_path: Path) -> None:
+    fleet = stack(tmp_path, "instanceType: m7i.xlarge", "nodes: 2")
+    (tmp_path / "rows.jsonl").write_text("{}\n")
+    job = Job(command="infer", args={"model": "a/b", "val_dataset": "rows.jsonl"})
+    alone = make_plan(job, tmp_path / "job.yaml", fleet.offer())
+    assert (alone.ranks, alone.world_size, alone.together) == ((0,), 1, False)
+    assert any(line.startswith("note     runs on one node") for line in lines(alone, fleet, False))
+    with_gpus = make_plan(job, tmp_path / "job.yaml", replace(fleet.offer(), gpus_per_node=4))
+    assert (with_gpus.ranks, with_gpus.world_size) == ((0, 1), 8)

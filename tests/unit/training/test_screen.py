@@ -30,6 +30,7 @@ EVENTS = [
     Stage(after(70), "bootstrap", "done", "ms-swift 4.6.0"),
     Stage(after(70), "train", "started"),
     World(after(71), 16),
+    World(after(72), 1, together=False),
     Step(after(75), 0, 2, 100, 6.51234, None, 1e-4, 1.5, 147, 20.1),
     Step(after(1800), 0, 100, 100, 1.25, None, None, None, None, None),
     Checkpoint(after(1801), "/c/checkpoint-100"),

@@ -88,6 +88,11 @@ SHOWN = [
     ("DISK-FULL", "OSError: [Errno 28] No space left on device"),
     ("TEMPLATE", "ValueError: Failed to automatically match `template_type` based on `/m`."),
     ("SYMLINK", "TypeError: symlink: src should be string, bytes or os.PathLike, not NoneType"),
+    (
+        "RESUME-CPU",
+        "[rank1]: RuntimeError: don't know how to restore data location of torch.storage.UntypedStorage "
+        "(tagged with cpu:0)",
+    ),
     ("HUB", "huggingface_hub.errors.GatedRepoError: 401 Client Error."),
     ("PORT-TAKEN", "torch.distributed.DistNetworkError: The server socket has failed to listen, name: EADDRINUSE"),
     ("KTO-BATCH", "ValueError: Batch size is 1 (too small). KTO will not work properly"),
