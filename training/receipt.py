@@ -202,9 +202,10 @@ def lines(receipt: Receipt) -> list[str]:
     elif receipt.left_up:
         out.append(f"{'fleet':17}left up, as it was before the run or as asked: {_hourly(money)}")
     elif receipt.proof:
-        removed = f"{receipt.resources_removed} resources removed, then asked AWS:"
-        out.append(f"{'teardown':17}{removed}")
-        for one in receipt.proof:
+        telling = [one for one in receipt.proof if one.found or one.kept]
+        asked = f"then AWS was asked {len(receipt.proof)} times what is left:{'' if telling else ' none'}"
+        out.append(f"{'teardown':17}{receipt.resources_removed} resources removed, {asked}")
+        for one in telling:
             out.append(f"{'':17}{one.asked:66}{one.answer}")
     return out
 
