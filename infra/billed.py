@@ -26,7 +26,7 @@ class Found:
     """One thing that bills. stack: whose it is by its tag, "" where it is not ours; since: when it was made, UTC.
 
     lines: what AWS charges for it an hour, as goods and how many of each. unknown: why that is not the whole of it.
-    spot: region, type and zone of a machine whose price moves.
+    spot: region, type and zone of a machine whose price moves. kept: it stays when the stack ends (retain: true).
     """
 
     region: str
@@ -38,6 +38,7 @@ class Found:
     lines: tuple[tuple[Good, float], ...] = ()
     spot: tuple[str, str, str] | None = None
     unknown: str = ""
+    kept: bool = False
 
 
 def instances(rows: Iterable[Row], region: str) -> Iterator[Found]:
@@ -157,7 +158,9 @@ def _found(
     tags = {tag["Key"]: tag["Value"] for tag in row.get("Tags") or row.get("TagSet") or []}
     at = row.get(made)
     since = at.astimezone(UTC) if isinstance(at, datetime) else None
-    return Found(region, kind, identity, detail, tags.get(STACK_TAG, ""), since, tuple(lines), spot, unknown)
+    return Found(
+        region, kind, identity, detail, tags.get(STACK_TAG, ""), since, tuple(lines), spot, unknown, KEPT_TAG in tags
+    )
 
 
 @dataclass(frozen=True)

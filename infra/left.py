@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 from infra.cloud import Cloud
 from infra.errors import CloudRefused
@@ -24,14 +25,42 @@ def adding_what_is_left(cloud: Cloud, stack: str, nodes: int) -> Iterator[None]:
         raise type(error)(error.what, where=error.where or f"stack {stack}", do=do.strip()) from error
 
 
+@dataclass(frozen=True)
+class Left:
+    """What of a stack bills by the hour, dearest first. unasked: each question that had no answer, and why."""
+
+    bills: tuple[Bill, ...]
+    unasked: tuple[str, ...] = ()
+
+    @property
+    def usd_per_hour(self) -> float | None:
+        """None where a price or an answer is missing."""
+        known = [bill.usd_per_hour for bill in self.bills if bill.usd_per_hour is not None]
+        return None if self.unasked or len(known) < len(self.bills) else sum(known)
+
+    @property
+    def ends(self) -> bool:
+        """Whether `fleet down` would end any of it: files that are to stay it would not."""
+        return any(not bill.found.kept for bill in self.bills)
+
+    def lines(self) -> tuple[str, ...]:
+        """reservation cr-0123: 2 of 2 x p5.48xlarge unused, $110.08 an hour"""
+        return tuple(_line(bill) for bill in self.bills)
+
+
+def what_bills(cloud: Cloud, stack: str) -> Left:
+    """Asked of AWS in the cloud's region, whatever any state says."""
+    ledger = look(cloud, [cloud.region])
+    return Left(tuple(bill for bill in ledger.bills if bill.found.stack == stack), ledger.unasked)
+
+
 def what_is_left(cloud: Cloud, stack: str, nodes: int) -> str:
     """Asked of AWS, whatever any state says: "The fleet is up, $0.45 an hour". nodes: how many make it whole."""
     try:
-        ledger = look(cloud, [cloud.region])
+        left = what_bills(cloud, stack)
     except CloudRefused:
         return UNTOLD
-    mine = [bill for bill in ledger.bills if bill.found.stack == stack]
-    return in_words(mine, nodes, all_asked=not ledger.unasked)
+    return in_words(left.bills, nodes, all_asked=not left.unasked)
 
 
 def in_words(bills: Sequence[Bill], nodes: int, *, all_asked: bool = True) -> str:
@@ -60,3 +89,10 @@ def _price(bills: Sequence[Bill], all_asked: bool) -> str:
         return ", price unknown"
     least = "" if all_asked and len(known) == len(bills) else "at least "
     return f", {least}${sum(known):.2f} an hour"
+
+
+def _line(bill: Bill) -> str:
+    found, usd = bill.found, bill.usd_per_hour
+    detail = found.detail.removeprefix(f"{found.kind}: ")
+    price = f"price UNKNOWN: {bill.unknown}" if usd is None else f"${usd:.2f} an hour"
+    return f"{found.kind} {found.id}: {detail}, {price}"

@@ -26,6 +26,7 @@ class Found:
     """One stack's things in one region. why: in words; doomed: what a sweep ends, all of it or some nodes.
 
     usd_per_hour: of its machines by the list price that ships, None where one is unknown.
+    bills: of a stack that is kept and has no machine, what bills by the hour all the same, in words.
     """
 
     account: str
@@ -38,6 +39,7 @@ class Found:
     doomed: tuple[Thing, ...]
     since: datetime | None = None
     usd_per_hour: float | None = None
+    bills: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,7 @@ class Up:
 @dataclass(frozen=True)
 class Cost:
     """parts: USD an hour of each; price: whose and of which day, with its age; refused: why `up` would not make it for
-    its price; up: None where nothing runs."""
+    its price; up: None where nothing runs; left: what bills by the hour even so."""
 
     stack: str
     fleet: str
@@ -45,6 +45,7 @@ class Cost:
     refused: str = ""
     up: Up | None = None
     up_unknown: str = ""
+    left: tuple[str, ...] = ()
 
     @property
     def hours(self) -> float:
@@ -86,6 +87,7 @@ def look(fleet: StackFleet, today: date) -> Cost:
         refused=refused,
         up=up,
         up_unknown=unknown,
+        left=() if up or unknown else _left(fleet),
     )
 
 
@@ -114,6 +116,14 @@ def _up(fleet: StackFleet) -> tuple[Up | None, str]:
     return Up(len(nodes), since, each * ran, end.at, each * (ran + left)), ""
 
 
+def _left(fleet: StackFleet) -> tuple[str, ...]:
+    try:
+        left = fleet.what_bills()
+    except CloudRefused as error:
+        return (f"what bills is UNKNOWN: {error}",)
+    return left.lines() + tuple(f"UNKNOWN: {why}" for why in left.unasked)
+
+
 def lines(cost: Cost) -> list[str]:
     out = [f"stack {cost.stack}: {cost.fleet}", ""]
     if cost.usd_per_hour is None:
@@ -135,6 +145,8 @@ def _now(cost: Cost) -> str:
         return (
             f"whether it is up is UNKNOWN: {cost.up_unknown}"
             if cost.up_unknown
+            else f"not up, and yet {'; '.join(cost.left)}"
+            if cost.left
             else "not up: nothing bills by the hour"
         )
     up = cost.up

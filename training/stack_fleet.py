@@ -21,6 +21,7 @@ from training.swift.profiles import Profile
 if TYPE_CHECKING:
     from infra.cost import HourlyCost
     from infra.kinds import Node as LiveNode
+    from infra.left import Left
     from infra.outputs import Outputs
     from infra.session import Change
     from infra.settings import StackConfig
@@ -204,6 +205,11 @@ class StackFleet:
 
         with adding_what_is_left(self.stack.cloud, self.name, self.config.nodes):
             return self.stack.destroy(_Counter(say).on_change)
+
+    def what_bills(self) -> Left:
+        from infra.left import what_bills
+
+        return what_bills(self.stack.cloud, self.name)
 
     def what_is_left(self) -> str:
         from infra.left import what_is_left

@@ -24,7 +24,8 @@ from training.stack_fleet import StackFleet
 class Status:
     """nodes: what AWS says runs ("i-... running m7i.xlarge"); usd_at_most: if nobody touches it again.
 
-    serves: what listens on them, by the server's own word.
+    serves: what listens on them, by the server's own word. left: what bills by the hour though no node is up,
+    next: what goes on from there, or ends it.
     """
 
     source: str
@@ -38,6 +39,8 @@ class Status:
     runs: tuple[str, ...] = ()
     serves: tuple[Endpoint, ...] = ()
     unknown: tuple[str, ...] = field(default=())
+    left: tuple[str, ...] = ()
+    next: str = ""
 
     @property
     def ends_at(self) -> datetime | None:
@@ -55,7 +58,7 @@ def look(fleet: Fleet) -> Status:
         return Status(fleet.source, fleet.name, names, runs=running, serves=serves, unknown=unknown)
     nodes = fleet.live()
     if not nodes:
-        return Status("stack", fleet.name, ())
+        return _no_node(fleet)
     running, serves, unknown, held = _on_nodes(fleet, nodes)
     all_ends = ends.look(fleet, nodes, held)
     since, price = min(node.launched_at for node in nodes.values()), fleet.hourly_cost.total
@@ -77,6 +80,14 @@ def look(fleet: Fleet) -> Status:
     return Status(**{**status.__dict__, "usd_at_most": price * (last - since).total_seconds() / 3600})
 
 
+def _no_node(fleet: StackFleet) -> Status:
+    """An `up` that was cut off may have made a reservation, a gateway or files, and they bill."""
+    left = fleet.what_bills()
+    next = f"fleet up -s {fleet.name} goes on from it, fleet down -s {fleet.name} ends it" if left.ends else ""
+    usd = left.usd_per_hour
+    return Status("stack", fleet.name, (), usd_per_hour=usd, unknown=left.unasked, left=left.lines(), next=next)
+
+
 def _on_nodes(
     fleet: StackFleet, live: Collection[str]
 ) -> tuple[tuple[str, ...], tuple[Endpoint, ...], tuple[str, ...], tuple[Lease, ...]]:
@@ -91,7 +102,7 @@ def _on_nodes(
 
 def lines(status: Status) -> list[str]:
     if not status.nodes:
-        return [f"{status.source} {status.fleet}: no node is up, nothing bills by the hour"]
+        return _without_nodes(status)
     out = [f"{status.source} {status.fleet}: {len(status.nodes)} nodes"]
     out += [f"  {node}" for node in status.nodes]
     if status.source == "stack":
@@ -112,6 +123,18 @@ def lines(status: Status) -> list[str]:
     for one in status.serves:
         reach = f"fleet tunnel {whole_run(one.run)} --rank {one.rank}"
         out.append(f"serves      {one.url}  rank {one.rank} of {one.run}: {reach}")
+    return out + [f"UNKNOWN     {why}" for why in status.unknown]
+
+
+def _without_nodes(status: Status) -> list[str]:
+    usd = status.usd_per_hour
+    if usd is None and (status.left or status.unknown):
+        bills = "what bills by the hour is UNKNOWN"
+    else:
+        bills = f"{f'${usd:.2f} bills' if usd and usd >= 0.005 else 'nothing bills'} by the hour"
+    out = [f"{status.source} {status.fleet}: no node is up, {bills}"]
+    out += [f"{'bills' if number == 0 else '':12}{one}" for number, one in enumerate(status.left)]
+    out += [f"next        {status.next}"] if status.next else []
     return out + [f"UNKNOWN     {why}" for why in status.unknown]
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 from infra import orphans
 from infra.cloud import Cloud
 from infra.errors import FleetError
+from infra.left import what_bills
 from infra.orphans import Found, Unasked
 from infra.stack_files import known_stacks
 from training.receipt import span
@@ -67,8 +68,9 @@ def sweep(
     for place in places:
         say(f"asking {place.cloud.region}")
         here, not_asked = orphans.survey(place.cloud, place.known, only, whole_account=all_regions)
+        here, untold = _with_bills(place.cloud, here)
         found += here
-        unasked += not_asked
+        unasked += not_asked + untold
         for one in here if yes else ():
             begun.clear()
             refused = ""
@@ -80,6 +82,19 @@ def sweep(
             ended += [f"{thing.kind} {thing.id}" for thing in begun if thing.kind != refused]
     asked = tuple(place.cloud.region for place in places)
     return Swept(tuple(found), tuple(unasked), tuple(ended), tuple(failed), asked, yes, tuple(notes))
+
+
+def _with_bills(cloud: Cloud, found: list[Found]) -> tuple[list[Found], list[Unasked]]:
+    """A fleet whose `up` was cut off may have no machine and yet a reservation, which bills as much."""
+    out: list[Found] = []
+    unasked: list[Unasked] = []
+    for one in found:
+        if one.verdict == "kept" and not one.nodes:
+            left = what_bills(cloud, one.stack)
+            one = replace(one, bills=left.lines())
+            unasked += [Unasked(one.region, f"what {one.stack} bills", why) for why in left.unasked]
+        out.append(one)
+    return out, unasked
 
 
 def _places(
@@ -146,6 +161,7 @@ def lines(swept: Swept) -> list[str]:
         out.append(f"{one.region}  {one.stack}: {one.verdict}, {one.why}{_bill(one)}")
         shown: Iterable[orphans.Thing] = one.doomed
         out += [f"  {thing.kind} {thing.id} {thing.detail}".rstrip() for thing in shown]
+        out += [f"  bills: {line}" for line in one.bills]
     where = ", ".join(dict.fromkeys(swept.asked)) or "nowhere"
     out += [f"{one.region}  UNKNOWN: {one.asked}: {one.why}" for one in swept.unasked]
     out += [f"not ended: {one}" for one in swept.failed]

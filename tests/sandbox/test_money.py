@@ -197,6 +197,29 @@ def test_without_all_only_what_this_clones_stacks_have(quiet: Project, strangers
     assert told["regions"] == ["us-east-1"]
 
 
+def test_what_bills_though_no_node_is_up_is_named_by_every_command_that_looks(quiet: Project) -> None:
+    """As an `up` leaves it that is killed just after its reservation: 2 x p5.48xlarge, which nobody uses."""
+    ec2, stack = quiet.cloud().client("ec2"), [{"Key": "swift-fleet:stack", "Value": "sandbox"}]
+    made = ec2.create_capacity_reservation(
+        InstanceType="p5.48xlarge",
+        InstancePlatform="Linux/UNIX",
+        AvailabilityZone="us-east-1a",
+        InstanceCount=2,
+        TagSpecifications=[{"ResourceType": "capacity-reservation", "Tags": stack}],
+    )["CapacityReservation"]["CapacityReservationId"]
+    bills = f"reservation {made}: 2 of 2 x p5.48xlarge unused, $110.08 an hour"
+    try:
+        status = quiet.fleet("status", "-s", "sandbox", "--json").ok().json
+        assert (status["nodes"], status["left"][0], status["unknown"]) == ([], bills, [])
+        assert status["usd_per_hour"] >= 110.08
+        said = quiet.fleet("status", "-s", "sandbox").ok().out
+        assert "no node is up, $110." in said and "fleet down -s sandbox ends it" in said
+        assert f"not up, and yet {bills}" in quiet.fleet("cost", "-s", "sandbox").ok().out
+        assert f"  bills: {bills}" in quiet.fleet("sweep", "-s", "sandbox").ok().out
+    finally:
+        ec2.cancel_capacity_reservation(CapacityReservationId=made)
+
+
 def test_every_region_that_the_account_has_is_asked(quiet: Project, strangers: dict[str, str]) -> None:
     told = quiet.fleet("ps", "--all", "--json").ok().json
     enabled = quiet.cloud().client("ec2").describe_regions()["Regions"]

@@ -31,7 +31,19 @@ UP = Status(
     ("name", "status"),
     [
         ("up", UP),
-        ("nothing", Status("stack", "dev", ())),
+        ("nothing", Status("stack", "dev", (), usd_per_hour=0.0)),
+        (
+            "reserved",
+            Status(
+                "stack",
+                "dev",
+                (),
+                usd_per_hour=110.08,
+                left=("reservation cr-1: 2 of 2 x p5.48xlarge unused, $110.08 an hour",),
+                next="fleet up -s dev goes on from it, fleet down -s dev ends it",
+            ),
+        ),
+        ("unasked", Status("stack", "dev", (), unknown=("us-east-1: fsx DescribeFileSystems: AccessDenied",))),
         (
             "unknown",
             replace(
