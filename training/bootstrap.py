@@ -222,7 +222,9 @@ def _poll(connection: Connection) -> str:
 
 
 def _read(node: _Progress, rank: int, answer: str, profile: str) -> list[SetupStep]:
-    """The steps that are new in an answer; notes what the node now is."""
+    """The steps that are new in an answer, none of what a stack's node had done before it was asked and is
+    ready with; notes what the node now is."""
+    first = not node.seen
     lines = answer.splitlines()
     rows = [line.split("\t")[1:] for line in lines if line.startswith("step\t")]
     new = []
@@ -248,7 +250,7 @@ def _read(node: _Progress, rank: int, answer: str, profile: str) -> list[SetupSt
         )
     elif node.not_held > 1:
         node.error = CloudRefused(f"set-up ended in step {_doing(node)} without being ready")
-    return new
+    return [] if first and node.setup and not profile else new
 
 
 def _look(rank: int) -> str:
