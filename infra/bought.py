@@ -9,7 +9,7 @@ from typing import Any
 from infra.cloud import Cloud, named_by
 from infra.errors import BadInput
 from infra.place import Place
-from infra.settings import StackConfig
+from infra.settings import PREFIX, StackConfig
 
 #: AWS begins to terminate what runs in a capacity block this long before its end (EC2 User Guide, monitor blocks).
 BLOCK_ENDS_EARLY = timedelta(minutes=30)
@@ -71,6 +71,15 @@ def check(bought: Bought, config: StackConfig, missing: int, now: datetime) -> N
             f"ends the fleet at {ends:%Y-%m-%d %H:%M} UTC{early}: before its lifetime is over",
             f"Set swift-fleet:lifetime to at most {max(left, 0)}m.",
         )
+
+
+def refuse_placeholders(config: StackConfig, where: str) -> None:
+    """BadInput where an id is still the one that stacks are shipped with: nothing of AWS's has it."""
+    for key in ("capacity_reservation_id", "subnet_id", "vpc_id", "security_group_id", "file_system_id"):
+        value = getattr(config, key)
+        if value and not value.partition("-")[2].strip("0"):
+            name = f"{PREFIX}{type(config).model_fields[key].alias}"
+            raise BadInput(f"{name} is still {value}, which is nobody's", where=where, do="Write yours in its place.")
 
 
 def _unusable(reservation_id: str, why: str, do: str = "Check swift-fleet:capacityReservationId.") -> BadInput:

@@ -102,6 +102,11 @@ class Cloud:
             said = self.client("sts").get_caller_identity()["ResponseMetadata"]["HTTPHeaders"]
         return parsedate_to_datetime(said["date"]).astimezone(UTC)
 
+    def account_id(self) -> str:
+        """Whose bill it is: the twelve digits of the account. CloudRefused where it is not told."""
+        with self.asked():
+            return str(self.client("sts").get_caller_identity()["Account"])
+
     @contextmanager
     def asked(self) -> Iterator[None]:
         """As `translated`, with the account's name, for what is asked first: of credentials that aren't known here it

@@ -68,7 +68,8 @@ def hourly_cost(config: StackConfig, known: Rates) -> HourlyCost:
     )
     unknown = next((price.unknown for price, _ in priced.values() if price.usd is None), "")
     parts = {} if unknown else {name: (price.usd or 0.0) * count for name, (price, count) in priced.items()}
-    return HourlyCost(parts, known.instance.source, by_use, unknown, _day(known), known.note)
+    ahead = "" if known.instance.as_of or not known.volume.as_of else f", the rest by {known.volume.source}"
+    return HourlyCost(parts, f"{known.instance.source}{ahead}", by_use, unknown, _day(known), known.note)
 
 
 def priced(config: StackConfig, cloud: Cloud) -> HourlyCost:

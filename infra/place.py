@@ -70,6 +70,21 @@ def places(
     return tuple(sorted(found, key=price))
 
 
+def in_words(config: StackConfig, instance_type: str) -> str:
+    """How the fleet is bought and where it may go: "spot, EFA, in us-east-1a or us-east-1b, or as g6e.12xlarge".
+
+    instance_type: the one that is named beside it.
+    """
+    bought = config.capacity_reservation_id
+    said = [config.capacity.replace("capacity-block", "capacity block") + (f" {bought}" if bought else "")]
+    said += ["EFA"] if config.wants_efa else []
+    zones = config.candidates.zones or ((config.zone,) if config.zone else ())
+    said += [f"in {' or '.join(zones)}"] if zones else []
+    others = [kind for kind in config.instance_types if kind != instance_type]
+    said += [f"or as {' or '.join(others)}"] if others else []
+    return ", ".join(said)
+
+
 def no_room(said: str) -> str | None:
     """The code in what AWS said, as the engine hands it on, if it is one of `NO_ROOM`."""
     words = set(re.findall(r"[A-Za-z]+", said))

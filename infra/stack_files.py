@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -48,4 +49,17 @@ def load_stack(root: Path, stack: str) -> tuple[StackConfig, dict[str, Any]]:
     ours = {k.removeprefix(PREFIX): v for k, v in config.items() if str(k).startswith(PREFIX)}
     lines = {k.removeprefix("config."): v for k, v in lines.items()}
     settings = validate(StackConfig, ours, file=file, lines=lines, prefix=PREFIX)
+    _zones_are_there(settings, str(config.get("aws:region") or ""), file, lines)
     return settings, {k: v for k, v in config.items() if not str(k).startswith(PREFIX)}
+
+
+def _zones_are_there(config: StackConfig, region: str, file: Path, lines: Mapping[str, int]) -> None:
+    """A zone's name begins with its region's, a local or wavelength zone's too (us-east-1-bos-1a)."""
+    for key, zone in [("zone", config.zone), *(("candidates", zone) for zone in config.candidates.zones)]:
+        if region and zone and not re.match(rf"{re.escape(region)}[-a-z]", zone):
+            line = lines.get(PREFIX + key)
+            raise BadInput(
+                f"{PREFIX}{key}: {zone} is no zone of aws:region {region}",
+                where=f"{file}:{line}" if line else str(file),
+                do=f"Name one of its own, such as {region}a, or leave it out.",
+            )

@@ -9,6 +9,7 @@ from training.chain import answers_apart, served_until
 from training.estimated import of_plan, plan_json, plan_line
 from training.findings import sentence
 from training.fleets import Fleet
+from training.foreseen import account, in_words, shortage
 from training.plan import Offer, Plan
 from training.receipt import size, span
 from training.references import named_in
@@ -25,7 +26,8 @@ def lines(plan: Plan, fleet: Fleet, is_up: bool) -> list[str]:
     gpus = f"{offer.nodes} x {offer.gpus_per_node} GPUs" if offer.gpus_per_node else f"{offer.nodes} nodes, no GPU"
     then = f", then {', '.join(step.name for step in plan.then)}" if plan.then else ""
     out = [f"{job.trainer} {job.command}{then}  {job.args.get('model', '')}  {gpus}  {plan.job_file}", ""]
-    out.append(f"fleet    {offer.instance_type} x {offer.nodes}   {_state(fleet, is_up, plan.stays)}")
+    named = in_words(fleet) if isinstance(fleet, StackFleet) else f"{offer.instance_type} x {offer.nodes}"
+    out.append(f"fleet    {named}   {_state(fleet, is_up, plan.stays)}")
     out += [f"{'profile' if number == 0 else '':9}{one}" for number, one in enumerate(plan.job.needs)]
     out += [f"{'cost' if first == 0 else '':9}{line}" for first, line in enumerate(_cost(plan, fleet))]
     if isinstance(fleet, StackFleet):
@@ -57,8 +59,9 @@ def lines(plan: Plan, fleet: Fleet, is_up: bool) -> list[str]:
         out += _ranks(step)
     out += [f"{one.severity:8} {sentence(one)}" for one in (*plan.findings, *memory.findings)]
     out += [f"note     {note}" for note in notes(plan, fleet)]
-    if isinstance(fleet, StackFleet) and not is_up and (dearest := fleet.dearest()):
-        out.append(f"note     {_dearest(fleet, *dearest)}")
+    if isinstance(fleet, StackFleet) and not is_up:
+        out += [f"note     {short}"] if (short := shortage(fleet)) else []
+        out += [f"note     {_dearest(fleet, *dearest)}"] if (dearest := fleet.dearest()) else []
     if is_up and job.budget is not None:
         out.append(f"note     budget {_limit(job.budget)} is not this fleet's: it is up already and keeps its deadline")
     return [*out, ""]
@@ -107,6 +110,9 @@ def as_json(plan: Plan, fleet: Fleet, is_up: bool) -> dict[str, Any]:
         "job": str(plan.job_file),
         "command": f"{plan.job.trainer} {plan.job.command}",
         "fleet": {"source": fleet.source, "name": fleet.name, "is_up": is_up},
+        "bought": in_words(fleet) if isinstance(fleet, StackFleet) else "",
+        "account": account(fleet) if isinstance(fleet, StackFleet) else "",
+        "quota_shortage": shortage(fleet) if isinstance(fleet, StackFleet) and not is_up else "",
         "instance_type": offer.instance_type,
         "profiles": {one.profile: one.why for one in plan.job.needs},
         "nodes": offer.nodes,
@@ -173,7 +179,9 @@ def _state(fleet: Fleet, is_up: bool, stays: bool) -> str:
     if fleet.source != "stack":
         return f"{fleet.source} {fleet.name}: yours, neither made nor ended here"
     after = "left up for its endpoint" if stays else "ended after the run"
-    return f"stack {fleet.name}, " + ("up already: used, and left up" if is_up else f"to be created, {after}")
+    number = account(fleet) if isinstance(fleet, StackFleet) and not is_up else ""
+    stack = f"stack {fleet.name}{f' in account {number}' if number else ''}"
+    return f"{stack}, " + ("up already: used, and left up" if is_up else f"to be created, {after}")
 
 
 def _idle(minutes: int) -> str:

@@ -21,7 +21,6 @@ from training.swift.profiles import Profile
 if TYPE_CHECKING:
     from infra.cost import HourlyCost
     from infra.kinds import Node as LiveNode
-    from infra.left import Left
     from infra.outputs import Outputs
     from infra.session import Change
     from infra.settings import StackConfig
@@ -126,9 +125,12 @@ class StackFleet:
         return max(allowed, key=lambda one: float("inf") if one[1].total is None else one[1].total, default=None)
 
     def refuse_over_budget(self) -> None:
-        """BadInput where the stack's `budget` or `maxUsdPerHour` forbids to make it."""
+        """BadInput where the stack's `budget` or `maxUsdPerHour` forbids to make it, or an id in it is still to be
+        filled in."""
+        from infra.bought import refuse_placeholders
         from infra.budget import refuse
 
+        refuse_placeholders(self.config, f"stack {self.name}")
         refuse(self.config_here, self.hourly_cost)
 
     def shape(self) -> Offer:
@@ -205,11 +207,6 @@ class StackFleet:
 
         with adding_what_is_left(self.stack.cloud, self.name, self.config.nodes):
             return self.stack.destroy(_Counter(say).on_change)
-
-    def what_bills(self) -> Left:
-        from infra.left import what_bills
-
-        return what_bills(self.stack.cloud, self.name)
 
     def what_is_left(self) -> str:
         from infra.left import what_is_left

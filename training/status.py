@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 from infra.ends import End
 from infra.errors import FleetError
+from infra.left import what_bills
 from training import ends
 from training.endpoints import endpoints
 from training.fleets import Fleet
@@ -82,7 +83,7 @@ def look(fleet: Fleet) -> Status:
 
 def _no_node(fleet: StackFleet) -> Status:
     """An `up` that was cut off may have made a reservation, a gateway or files, and they bill."""
-    left = fleet.what_bills()
+    left = what_bills(fleet.stack.cloud, fleet.name)
     next = f"fleet up -s {fleet.name} goes on from it, fleet down -s {fleet.name} ends it" if left.ends else ""
     usd = left.usd_per_hour
     return Status("stack", fleet.name, (), usd_per_hour=usd, unknown=left.unasked, left=left.lines(), next=next)

@@ -134,6 +134,13 @@ def test_a_plan_shows_what_a_budget_buys(quiet: Project, tiny: Path) -> None:
     assert sum(told["usd_per_hour_by_part"].values()) == pytest.approx(told["usd_per_hour"])
 
 
+def test_a_plan_shows_the_quota_that_an_up_would_be_refused_for(quiet: Project, tiny: Path) -> None:
+    quiet.fleet("sandbox", "fault", "quota", "L-1216C47A", "2").ok()
+    said = quiet.fleet("plan", quiet.job(tiny), "-s", "sandbox").ok().out
+    assert "(L-1216C47A) is 2 vCPUs, 0 in use, 8 needed: fleet up would be refused" in said
+    quiet.control("quotas", {})
+
+
 # What bills -----------------------------------------------------------------------------------------------------------
 
 

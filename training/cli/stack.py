@@ -45,7 +45,7 @@ def preview(stack: str | None, as_json: bool) -> None:
 @options.json
 def up(stack: str | None, key: Path | None, yes: bool, as_json: bool) -> None:
     """Create or update the fleet of a stack; as `pulumi up`. Says what it costs and when it ends."""
-    from training import ends
+    from training import ends, foreseen
     from training.cli.reaching import interruptible
     from training.receipt import span
     from training.remote import Machines
@@ -60,7 +60,8 @@ def up(stack: str | None, key: Path | None, yes: bool, as_json: bool) -> None:
     if not yes and not is_up:
         life = span(offer.lifetime.total_seconds()) if offer.lifetime else "unknown"
         most = "" if offer.most_usd is None else f", ${offer.most_usd:.2f} to its deadline"
-        asked = f"Create {offer.nodes} x {offer.instance_type}, {_price(offer)}{most} in {life}?"
+        account = f", in account {number}" if (number := foreseen.account(fleet)) else ""
+        asked = f"Create {foreseen.in_words(fleet)}{account}, {_price(offer)}{most} in {life}?"
         click.confirm(asked, abort=True, err=as_json)
     with interruptible(fleet), one_stage("up", as_json=as_json) as say:
         inventory = fleet.up(say)

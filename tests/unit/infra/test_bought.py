@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from infra.bought import Bought, check
+from infra.bought import Bought, check, refuse_placeholders
 from infra.errors import BadInput
 from infra.place import Place
 from infra.settings import StackConfig
@@ -56,3 +56,9 @@ def test_what_does_not_fit_is_said_in_one_line(bought: Bought, asked: StackConfi
 
 def test_nodes_that_run_in_it_already_need_no_room() -> None:
     check(replace(BLOCK, free=0, ends=NOW + timedelta(hours=1)), config(), 0, NOW)
+
+
+def test_an_id_that_is_still_the_shipped_stacks_is_refused_by_its_key() -> None:
+    refuse_placeholders(config(), "stack p5-block")
+    with pytest.raises(BadInput, match="swift-fleet:capacityReservationId is still cr-00000000000000000"):
+        refuse_placeholders(config(capacityReservationId="cr-00000000000000000"), "stack p5-block")

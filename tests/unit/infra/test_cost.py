@@ -120,7 +120,7 @@ def test_reserved_machines_cost_what_on_demand_ones_do_and_nothing_beside() -> N
 def test_a_capacity_block_was_paid_before_so_that_only_what_is_beside_it_bills() -> None:
     bill = cost(purchase="capacity-block", **PRIVATE)
     assert bill.parts == pytest.approx({"instances": 0.0, "EBS": cost().parts["EBS"]})
-    assert bill.source == "paid when the capacity block was bought"
+    assert bill.source == "paid when the capacity block was bought, the rest by AWS Price List, us-east-1, as shipped"
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infra.place import NO_ROOM, Attempt, Place, no_room, places
+from infra.place import NO_ROOM, Attempt, Place, in_words, no_room, places
 from infra.settings import StackConfig
 
 OFFERED = {"g6.xlarge": {"us-east-1b", "us-east-1a"}, "g6e.xlarge": {"us-east-1a", "us-east-1c"}}
@@ -72,3 +72,28 @@ def test_awss_refusals_for_want_of_room_are_known_in_what_the_engine_says(code: 
 )
 def test_other_refusals_are_not_walked_away_from(said: str) -> None:
     assert no_room(said) is None
+
+
+@pytest.mark.parametrize(
+    ("keys", "said"),
+    [
+        ({}, "on-demand"),
+        ({"capacity": "spot", "zone": "us-east-1b"}, "spot, in us-east-1b"),
+        (
+            {"nodes": 2, "candidates": {"instanceTypes": ["g6e.xlarge"], "zones": ["us-east-1a", "us-east-1b"]}},
+            "on-demand, in us-east-1a or us-east-1b, or as g6e.xlarge",
+        ),
+        (
+            {
+                "instanceType": "p5.48xlarge",
+                "nodes": 2,
+                "capacity": "capacity-block",
+                "capacityReservationId": "cr-0123456789abcdef0",
+            },
+            "capacity block cr-0123456789abcdef0, EFA",
+        ),
+    ],
+)
+def test_how_a_fleet_is_bought_is_said_in_one_line(keys: dict[str, object], said: str) -> None:
+    asked = config(**keys)
+    assert in_words(asked, asked.instance_type) == said

@@ -131,6 +131,25 @@ def test_a_config_that_is_no_mapping_is_refused(tmp_path: Path) -> None:
         load_stack(tmp_path, "dev")
 
 
+@pytest.mark.parametrize(
+    ("line", "refused"),
+    [
+        ("zone: us-east-1-bos-1a", ""),
+        ("zone: us-west-2z", r":4  swift-fleet:zone: us-west-2z is no zone of aws:region us-east-1"),
+        ("zone: us-east-11a", "us-east-11a is no zone"),
+        ("candidates: {zones: [us-east-1a, us-west-2a]}", "swift-fleet:candidates: us-west-2a is no zone"),
+    ],
+)
+def test_a_zone_of_another_region_is_refused_with_nobody_asked(tmp_path: Path, line: str, refused: str) -> None:
+    project(tmp_path, "instanceType: g6.xlarge", line)
+    if not refused:
+        assert load_stack(tmp_path, "dev")[0].zone == "us-east-1-bos-1a"
+        return
+    with pytest.raises(BadInput) as caught:
+        load_stack(tmp_path, "dev")
+    assert refused in str(caught.value)
+
+
 @pytest.mark.parametrize("stack", known_stacks(ROOT))
 def test_each_stack_that_ships_is_valid(stack: str) -> None:
     config, rest = load_stack(ROOT, stack)
