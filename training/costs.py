@@ -9,6 +9,7 @@ from typing import Any
 
 from infra.ends import aws_schedule
 from infra.errors import BadInput, CloudRefused
+from infra.left import what_bills
 from training.receipt import span
 from training.run import now
 from training.stack_fleet import StackFleet
@@ -91,6 +92,24 @@ def look(fleet: StackFleet, today: date) -> Cost:
     )
 
 
+class AtMost:
+    """What a fleet that runs costs at most, by its schedule at AWS, which `fleet extend` may move meanwhile."""
+
+    EVERY = timedelta(minutes=1)
+
+    def __init__(self, fleet: StackFleet) -> None:
+        self._fleet, self._asked = fleet, now()
+
+    def is_old(self) -> bool:
+        return now() - self._asked > self.EVERY
+
+    def usd(self) -> float | None:
+        """Asked of AWS now; None where it can't be told."""
+        self._asked = now()
+        up, _ = _up(self._fleet)
+        return up.usd_at_most if up else None
+
+
 def _up(fleet: StackFleet) -> tuple[Up | None, str]:
     """The fleet as it runs, or why that can't be told: prices are known without an account, this is not."""
     try:
@@ -118,7 +137,7 @@ def _up(fleet: StackFleet) -> tuple[Up | None, str]:
 
 def _left(fleet: StackFleet) -> tuple[str, ...]:
     try:
-        left = fleet.what_bills()
+        left = what_bills(fleet.stack.cloud, fleet.name)
     except CloudRefused as error:
         return (f"what bills is UNKNOWN: {error}",)
     return left.lines() + tuple(f"UNKNOWN: {why}" for why in left.unasked)

@@ -100,7 +100,7 @@ def extend(fleet: StackFleet, by: timedelta, say: Say = quiet) -> Extension:
             say,
             f"stack {fleet.name}: {schedule:%Y-%m-%d %H:%M} UTC",
         )
-        after = ends.prove(fleet, nodes, machines)
+        after = ends.prove(fleet, fleet.live(), machines)  # asked anew: its tags are others now
     say("the engine's state")
     fleet.stack.take_up_ends()
     return Extension(fleet.name, lease, lease + by, most, after)

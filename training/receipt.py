@@ -139,6 +139,14 @@ def read_receipt(file: Path) -> Receipt:
     )
 
 
+def no_longer_serves(file: Path) -> None:
+    """In a receipt as JSON: the endpoint that its last step left up has been ended."""
+    data = json.loads(file.read_text(encoding="utf-8"))
+    if data.get("chain") and data["chain"][-1]["state"] == "serves":
+        data["chain"][-1]["state"] = "served"
+        file.write_text(json.dumps(data, indent=1))
+
+
 def make_receipt(request: Request, events: Sequence[Any], money: Money, **facts: Any) -> Receipt:
     """facts: what collect and destroy gave (kept, files, bytes, left_up, resources_removed, proof)."""
     told = by_step(events)
@@ -215,7 +223,8 @@ def _headline(receipt: Receipt) -> str:
     if outcome is None:
         return f"{receipt.request.run_id}  ended before it trained"
     failed = next((one.name for one in receipt.chain if one.state not in ("succeeded", "serves", "served")), "")
-    said = f"{receipt.request.run_id}  {'serves' if outcome.state == 'running' else outcome.state}"
+    serves = "serves" if receipt.serves else "served"
+    said = f"{receipt.request.run_id}  {serves if outcome.state == 'running' else outcome.state}"
     said += f" at {failed}" if failed else ""
     if outcome.world_size:
         said += f"  world size {outcome.world_size}"

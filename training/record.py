@@ -59,7 +59,8 @@ class Request:
 
 @dataclass(frozen=True)
 class Stage:
-    """A stage of the line begins or ends: state is started, done, failed, or note (something to say meanwhile)."""
+    """A stage of the line begins or ends: state is started, done, failed, interrupted, or note
+    (something to say meanwhile)."""
 
     at: datetime
     stage: str

@@ -13,6 +13,7 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from infra.errors import Interrupted
 from training.onnode import whole_run
 from training.receipt import span
 from training.record import Stage
@@ -33,7 +34,7 @@ from training.run import (
 if TYPE_CHECKING:
     from rich.status import Status
 
-MARKS = {"done": "✓", "failed": "✗"}
+MARKS = {"done": "✓", "failed": "✗", "interrupted": "‖"}
 
 
 class Screen:
@@ -79,7 +80,8 @@ class Screen:
             return
         took = (event.at - self._began.get(event.stage, event.at)).total_seconds()
         self.close()
-        detail = event.detail if event.state == "done" else ""  # why it failed is said once, at the end
+        # Why it failed is said once, at the end.
+        detail = {"done": event.detail, "interrupted": "interrupted"}.get(event.state, "")
         print(f"{MARKS[event.state]} {event.stage:11} {detail:60} {span(took):>12}".rstrip(), flush=True)
 
     def _line(self, event: Event) -> str | None:
@@ -140,8 +142,9 @@ def one_stage(stage: str, *, as_json: bool) -> Iterator[Callable[[str], None]]:
     screen.show(Stage(now(), stage, "started"))
     try:
         yield lambda text: screen.show(Stage(now(), stage, "note", text))
-    except BaseException:
-        screen.show(Stage(now(), stage, "failed"))
+    except BaseException as error:
+        cut = isinstance(error, KeyboardInterrupt | Interrupted)
+        screen.show(Stage(now(), stage, "interrupted" if cut else "failed"))
         raise
     else:
         screen.show(Stage(now(), stage, "done"))

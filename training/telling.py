@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from infra.errors import FleetError
+from infra.errors import FleetError, Interrupted
 from training.record import Record, Request, Stage
 from training.run import Event, now
 
@@ -36,8 +36,9 @@ class Line:
         try:
             yield telling
         except BaseException as error:
+            cut = isinstance(error, KeyboardInterrupt | Interrupted)
             said = error.what if isinstance(error, FleetError) else "interrupted"
-            self.tell(Stage(now(), name, "failed", said))
+            self.tell(Stage(now(), name, "interrupted" if cut else "failed", said))
             raise
         self.tell(Stage(now(), name, "failed" if telling.failed else "done", telling.detail))
 

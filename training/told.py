@@ -79,7 +79,7 @@ def seconds_by_stage(events: Iterable[Any]) -> dict[str, float]:
                 if event.stage in open_at and last:
                     spent[event.stage] = spent.get(event.stage, 0) + (last - open_at[event.stage]).total_seconds()
                 open_at[event.stage] = event.at
-            elif event.state in ("done", "failed") and event.stage in open_at:
+            elif event.state in ("done", "failed", "interrupted") and event.stage in open_at:
                 began = open_at.pop(event.stage)
                 spent[event.stage] = spent.get(event.stage, 0) + (event.at - began).total_seconds()
         last = event.at

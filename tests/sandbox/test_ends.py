@@ -92,6 +92,8 @@ def test_extend_moves_every_end_and_no_later_up_moves_one_back(whole: Project) -
     for name in ("lease", "AWS schedule"):
         assert datetime.fromisoformat(after[name]) - datetime.fromisoformat(before[name]) == timedelta(minutes=30)
     assert (done["old"], done["new"]) == (before["lease"], after["lease"])
+    said = whole.fleet("status", "-s", "leased").ok().out
+    assert next(end["detail"] for end in done["ends"] if end["name"] == "sweep") in said
     assert done["usd_at_most"] > 0
     later = reserved_until(whole.cloud("leased"), "leased")
     assert later == {one: end + timedelta(minutes=30) for one, end in reserved.items()} and len(later) == 1

@@ -46,6 +46,7 @@ def run(
     Shows the plan with its cost and asks before it spends. A fleet that is up already is used and left up.
     """
     from training.checks import skipped
+    from training.foreseen import in_words
     from training.planned import lines
     from training.record import Record, Request
     from training.run import new_run_id, now
@@ -64,8 +65,8 @@ def run(
         fleet.refuse_over_budget()
     if not as_json:
         click.echo("\n".join(lines(plan, fleet, was_up)))
-    if fleet.source == "stack" and not was_up and not yes:
-        click.confirm("Create it and run?", abort=True, err=as_json)
+    if isinstance(fleet, StackFleet) and not was_up and not yes:
+        click.confirm(f"Create {in_words(fleet)}, and run?", abort=True, err=as_json)
     record = Record(root / ".fleet")
     request = Request(
         new_run_id(), str(job.resolve()), fleet.source, fleet.name, was_up, keep, skip, resume, replace_bad
@@ -133,30 +134,31 @@ def stop(
     from infra.errors import CloudRefused
     from training.launch import active_runs
     from training.launch import stop as stop_run
+    from training.receipt import no_longer_serves
     from training.record import Record
     from training.steps import started
 
     failed: list[str] = []
-    with reached(run_id, stack, hosts, local, key) as (machines, run, _):
+    with reached(run_id, stack, hosts, local, key) as (machines, run, folder):
         running, _ = active_runs(machines)
         live = [one for one in started(machines, run) if one.id in running]
         if not live:
             raise BadInput(
                 f"{run.id} does not run", do=f"fleet receipt {run.id}, fleet logs {run.id} tell how it ended."
             )
-        record = Record(options.project_root() / ".fleet")
-        if record.state_of(run.id) == "serves":
-            record.state(run.id, "stopped")
         for one in reversed(live):
             failed += [f"{one.id} rank {rank}: {error}" for rank, error in stop_run(machines, one, grace).items()]
     if failed:
         raise CloudRefused("; ".join(failed), where=run.id)
+    Record(options.project_root() / ".fleet").state(run.id, "stopped")
+    if (folder / "receipt.json").exists():
+        no_longer_serves(folder / "receipt.json")
     ranks = sorted({rank for one in live for rank in one.ranks})
     if as_json:
         options.put_json({"run": run.id, "stopped": ranks, "steps": [one.step for one in live]})
     else:
         said = f" ({', '.join(one.step for one in live)})" if run.then else ""
-        click.echo(f"{run.id} stopped on {len(ranks)} nodes{said}")
+        click.echo(f"{run.id} stopped on {len(ranks)} node{'s' * (len(ranks) > 1)}{said}")
 
 
 def _stays(plan: Plan, fleet: Fleet) -> None:
@@ -208,20 +210,26 @@ def _carry_out(root: Path, request: Request, record: Record, plan: Plan | None, 
 
 
 def _once(root: Path, request: Request, record: Record, plan: Plan | None, fleet: Fleet, as_json: bool) -> None:
+    from training.costs import AtMost
     from training.lifecycle import carry_out, run_folder
     from training.receipt import lines
     from training.record import Stage
+    from training.run import Step
     from training.screen import Screen
+    from training.stack_fleet import StackFleet
     from training.telling import Line
 
     offer = fleet.offer()
     screen = Screen(as_json=as_json, usd_per_hour=offer.usd_per_hour, most_usd=offer.most_usd)
+    most = None if as_json or not isinstance(fleet, StackFleet) else AtMost(fleet)
 
     def show(event: Event | Stage) -> None:
         screen.show(event)
         if isinstance(event, Stage) and (event.stage, event.state) == ("up", "done"):
             here = fleet.offer()
-            screen.priced(here.usd_per_hour, here.most_usd)
+            screen.priced(here.usd_per_hour, most.usd() if most else here.most_usd)
+        elif most and isinstance(event, Step) and most.is_old():
+            screen.priced(screen.usd_per_hour, most.usd())
 
     line = Line(request, record, show, run_folder(root, request.run_id))
     with interruptible(fleet):

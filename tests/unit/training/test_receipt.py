@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from training.receipt import Asked, Money, Receipt, lines, make_receipt, read_receipt, size, span
+from training.receipt import Asked, Money, Receipt, lines, make_receipt, no_longer_serves, read_receipt, size, span
 from training.record import STAGES, Request, Stage
 from training.run import Cause, Checkpoint, Note, Outcome, Step
-from training.told import seconds_by_stage
+from training.told import StepDone, seconds_by_stage
 
 GOLDEN = Path(__file__).parent / "golden"
 AT = datetime(2026, 11, 24, 5, 0, tzinfo=UTC)
@@ -75,6 +75,16 @@ def test_a_receipt_survives_its_json(tmp_path: Path, name: str) -> None:
     file = tmp_path / "receipt.json"
     file.write_text(json.dumps(VARIANTS[name].as_json()))
     assert read_receipt(file) == VARIANTS[name]
+
+
+def test_a_server_that_was_stopped_serves_no_more_by_its_receipt(tmp_path: Path) -> None:
+    file, up = tmp_path / "receipt.json", StepDone("deploy", "serves", 3.0, "http://198.51.100.1:8000")
+    serving = replace(RECEIPT, outcome=replace(OUTCOME, state="running"), chain=(up,))
+    file.write_text(json.dumps(serving.as_json()))
+    assert read_receipt(file).serves == up.left and lines(serving)[0].startswith("run-7f3a  serves")
+    no_longer_serves(file)
+    assert read_receipt(file) == replace(serving, chain=(replace(up, state="served"),))
+    assert lines(read_receipt(file))[0].startswith("run-7f3a  served")
 
 
 TEXT = st.text(max_size=20)

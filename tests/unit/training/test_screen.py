@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from infra.errors import BadInput, Interrupted
 from training.record import Stage
 from training.run import Checkpoint, LogLines, Note, RankEnded, RankLost, SetupStep, Step, World, from_json
-from training.screen import Screen
+from training.screen import Screen, one_stage
 
 GOLDEN = Path(__file__).parent / "golden"
 AT = datetime(2026, 11, 24, 5, 0, tzinfo=UTC)
@@ -91,3 +92,15 @@ def test_dollars_are_not_spoken_of_where_no_price_is_known(capsys: pytest.Captur
     for event in EVENTS:
         screen.show(event)
     assert "$" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("error", "shown"),
+    [(KeyboardInterrupt(), "‖ down        interrupted"), (Interrupted("cut"), "‖ down "), (BadInput("no"), "✗ down ")],
+)
+def test_a_stage_that_was_interrupted_is_not_shown_as_one_that_failed(
+    capsys: pytest.CaptureFixture[str], error: BaseException, shown: str
+) -> None:
+    with pytest.raises(type(error)), one_stage("down", as_json=False):
+        raise error
+    assert shown in capsys.readouterr().out
