@@ -76,17 +76,21 @@ def chosen(answers: Answers, offer: Offer, folder: Path) -> tuple[Recipe, list[s
             raise BadInput(f"megatron has no recipe for {answers.task}", do=do)
         recipe = named(other)
     args = recipe.job.args
-    changes = [f"args.model={answers.model}"] if answers.model and answers.model != args.get("model") else []
-    name = DATA.get(recipe.job.command)
-    if answers.data and name:
-        rows = [_from(folder, one) for one in answers.data]
-        changes.append(f"args.{name}={rows[0] if len(rows) == 1 else rows}")
-    if answers.use_hf:
-        changes.append("args.use_hf=true")
+    changes = changes_of(recipe, answers.model, answers.data, answers.use_hf, folder)
     if args.get("expert_model_parallel_size") and offer.gpus_per_node:
         stages = int(args.get("pipeline_model_parallel_size", 1))
         changes.append(f"args.expert_model_parallel_size={gcd(offer.nodes * offer.gpus_per_node // stages, 8)}")
     return recipe, changes
+
+
+def changes_of(recipe: Recipe, model: str, data: tuple[str, ...], use_hf: bool, folder: Path) -> list[str]:
+    """Another model, rows and hub for a recipe, as `--set` has them; rows of a command that takes none are left out."""
+    changes = [f"args.model={model}"] if model and model != recipe.job.args.get("model") else []
+    name = DATA.get(recipe.job.command)
+    if data and name:
+        rows = [_from(folder, one) for one in data]
+        changes.append(f"args.{name}={rows[0] if len(rows) == 1 else rows}")
+    return [*changes, "args.use_hf=true"] if use_hf else changes
 
 
 def _from(folder: Path, data: str) -> str:

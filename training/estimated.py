@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from infra.errors import BadInput
+from infra.written import nearest
 from training.chain import place_of
 from training.findings import Finding
-from training.fit import NODES, TRAINING, Fitting, Machine, Sized, cheaper_by, findings, fittings, shown, sized
+from training.fit import NODES, TRAINING, WHOLE, Fitting, Machine, Sized, cheaper_by, findings, fittings, shown, sized
 from training.plan import Plan
 from training.swift.memory import CONTEXT_GIB, Estimate
 
@@ -45,6 +46,17 @@ def ask(job: Sized, machines: Sequence[Machine], gpus: int | None = None) -> Ask
         best, nodes = max(machines, key=lambda one: (one.gpu_memory_gib, one.gpus)), 1
     each = gpus or best.gpus * nodes
     return Asked(job, job.on(each, nodes), each, best.gpu_memory_gib, machines, fits, gpus is not None)
+
+
+def of_types(machines: Sequence[Machine], names: Sequence[str]) -> Sequence[Machine]:
+    """The machines of these types, all where none is named; BadInput where one is unknown or has no GPU."""
+    known = {one.name: one for one in machines if one.gpus}
+    for name in names:
+        if name not in known:
+            guess = nearest(name, known)
+            do = f"Did you mean {guess}?" if guess else "fleet estimate JOB --json names all, in fits."
+            raise BadInput(f"no type with GPUs is called {name}", where="--type", do=do)
+    return [known[name] for name in dict.fromkeys(names)] or machines
 
 
 @dataclass(frozen=True)
@@ -160,6 +172,17 @@ def as_json(asked: Asked) -> dict[str, Any]:
     return {
         "gib_per_gpu": round(sum(asked.parts.values()), 2),
         "parts": {name: round(gib, 2) for name, gib in asked.parts.items()},
+        "fleets": [
+            {
+                "instance_type": one.machine.name,
+                "nodes": one.nodes,
+                "gpus": one.nodes * one.machine.gpus,
+                "gpu_memory_gib": one.machine.gpu_memory_gib,
+                "gib_per_gpu": round(one.gib, 2),
+                "usd_per_hour": one.usd_per_hour,
+            }
+            for one in asked.fits
+        ],
         "fits": {machine.name: machine.name in fits for machine in asked.machines if machine.gpus},
     }
 
@@ -174,13 +197,15 @@ def lines(asked: Asked, file: Path) -> list[str]:
     out += [f"{'a GPU':14}{total:8.1f} GiB  and {CONTEXT_GIB} beside PyTorch", ""]
     if not asked.fits:
         most = max(NODES)
-        scope = f"with {asked.gpus} GPUs" if asked.given else f"up to {most} nodes"
-        return [*out, f"fits no type of the catalog {scope}", *_cheaper(asked)]
+        alone = all(one.gpus < WHOLE for one in asked.machines)
+        scope = f"with {asked.gpus} GPUs" if asked.given else "on one node" if alone else f"up to {most} nodes"
+        few = " or ".join(one.name for one in asked.machines) if len(asked.machines) <= SHOWN else ""
+        return [*out, f"fits no {few or 'type of the catalog'} {scope}", *_cheaper(asked)]
     out += [
         f"fits          {_priced(one)}{'   cheapest' if one is asked.fits[0] else ''}" for one in asked.fits[:SHOWN]
     ]
     if len(asked.fits) > SHOWN:
-        out.append(f"              and {len(asked.fits) - SHOWN} more types: --json")
+        out.append(f"              and {len(asked.fits) - SHOWN} more types: --type TYPE, or --json")
     return [*out, *_cheaper(asked)]
 
 

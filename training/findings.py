@@ -8,14 +8,20 @@ knowing.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 from infra.errors import BadInput
 
 _DATA = re.compile(r"\S+\.(?:jsonl|json|csv|txt|parquet)(?::\d+)?(?: |$)")
+_PLACED = re.compile(r"(\S+):(\d+)( .*)?")
+#: As training.swift.data.check says what it gives no place of its own.
+_AGAIN = re.compile(r"([\d,]+) more rows? as line \d+: (.*)", re.DOTALL)
+#: Lines that are named of several with the same finding.
+FIRST = 5
 Severity = Literal["error", "warning", "note"]
 
 
@@ -59,8 +65,37 @@ def sentence(finding: Finding, file: Path | None = None, lines: Mapping[str, int
     return f"{place}{finding.where}  {said}" if finding.where else f"{place}{said}"
 
 
+def together(findings: Iterable[Finding]) -> list[Finding]:
+    """What is the same of several rows of a data file as one finding, with their number and the first lines."""
+    firsts: list[tuple[Finding, list[str]]] = []
+    same: dict[tuple[str, ...], list[str]] = {}
+    beyond: Counter[tuple[str, str]] = Counter()
+    for one in findings:
+        placed = _PLACED.fullmatch(one.where)
+        if again := _AGAIN.fullmatch(one.what):
+            beyond[one.where, again[2]] += int(again[1].replace(",", ""))
+        elif placed:
+            key = (one.severity, placed[1], placed[3] or "", one.what, one.fix)
+            if key not in same:
+                firsts.append((one, same.setdefault(key, [])))
+            same[key].append(placed[2])
+        else:
+            firsts.append((one, []))
+    return [_of_rows(one, lines, beyond) for one, lines in firsts]
+
+
+def _of_rows(one: Finding, lines: list[str], beyond: Counter[tuple[str, str]]) -> Finding:
+    """The first of several findings, for all of them. beyond: how many more rows of a file have the same."""
+    placed = _PLACED.fullmatch(one.where)
+    rows = len(lines) + (beyond.pop((placed[1], one.what), 0) if placed else 0)
+    if rows < 2:
+        return one
+    named = f"{', '.join(lines[:FIRST])}{', ...' if rows > FIRST else ''}"
+    return replace(one, what=f"{one.what} ({rows:,} rows: lines {named})")
+
+
 def refuse(findings: Iterable[Finding], file: Path, lines: Mapping[str, int] | None = None) -> None:
     """Raises BadInput with a line for each error, if there is one."""
-    errors = [sentence(one, file, lines) for one in findings if one.severity == "error"]
+    errors = [sentence(one, file, lines) for one in together(findings) if one.severity == "error"]
     if errors:
         raise BadInput("\n".join(errors))

@@ -7,7 +7,7 @@ A recipe is a job file whose head says, a line each, `# TITLE`, `# needs: 2 GPUs
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -18,6 +18,7 @@ import yaml
 from infra.errors import BadInput
 from infra.written import nearest, read_yaml, validate
 from training.job import Job, load_job
+from training.swift.arguments import table
 from training.swift.profiles import PROFILES
 
 FOLDER = Path(__file__).parent / "recipes"
@@ -129,13 +130,32 @@ def changed(recipe: Recipe, changes: Sequence[str]) -> str:
         key, equals, value = change.partition("=")
         if not equals or not re.fullmatch(r"\w+(\.[\w-]+)?", key):
             raise BadInput(f"--set {change} is no change", do="Write --set args.model=owner/name.")
+        if "." not in key and key not in Job.model_fields and key in _arguments(recipe):
+            raise BadInput(f"--set {change}: {key} is no key of a job", do=f"Did you mean args.{key}?")
         text = _with(text, key, _value(change, value))
+    text = _of_another(recipe, text) if any(one.startswith("args.model=") for one in changes) else text
     try:
         data = yaml.safe_load("\n".join(text))
     except yaml.YAMLError as error:
         raise BadInput(f"--set {' '.join(changes)} makes no job", do="Quote what YAML would misread.") from error
     validate(Job, data, file=Path(recipe.name), lines=lines)
     return "\n".join(text) + "\n"
+
+
+def _arguments(recipe: Recipe) -> Collection[str]:
+    """What its command takes, as far as it is known here."""
+    if recipe.job.trainer == "torchrun":
+        return recipe.job.args
+    return {*recipe.job.args, *table().commands[recipe.command]}
+
+
+def _of_another(recipe: Recipe, text: list[str]) -> list[str]:
+    """The head for another model: title and needs are told as the recipe's own."""
+    title, needs, *rest = text
+    its = f"# recipe {recipe.name}: {title.removeprefix('# ')}"
+    model = recipe.job.args.get("model", "")
+    told = f"{needs}, with the recipe's {model}; of this model fleet estimate tells" if recipe.gpus else needs
+    return [its, told, *rest]
 
 
 def _value(change: str, value: str) -> str:

@@ -21,7 +21,7 @@ def check(job: Path, stack: str | None, hosts: str | None, local: bool, key: Pat
     Creates nothing, and needs no network.
     """
     from training.checked import check_file, checked_plan
-    from training.findings import ok, sentence
+    from training.findings import ok, sentence, together
 
     named = stack or hosts or local or options.chosen_for(job)
     offer = options.fleet_from(stack, hosts, local, key, job).shape() if named else None
@@ -41,7 +41,7 @@ def check(job: Path, stack: str | None, hosts: str | None, local: bool, key: Pat
     if as_json:
         options.put_json({"ok": fine, "profiles": list(needs), "findings": [one.as_json() for one in findings]})
     else:
-        for one in findings:
+        for one in together(findings):
             click.echo(f"{one.severity:8} {sentence(one, job, checked.lines)}")
         errors = sum(one.severity == "error" for one in findings)
         counted = "1 error" if errors == 1 else f"{errors} errors"

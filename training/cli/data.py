@@ -16,16 +16,18 @@ def data() -> None:
 
 @data.command()
 @click.argument("files", metavar="FILE...", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--task", metavar="TASK", required=True, help="sft, pt, dpo, kto, grpo, ...: what the rows are for.")
+@click.option(
+    "--task", metavar="TASK", default="sft", show_default=True, help="What the rows are for: pt, dpo, kto, grpo, ..."
+)
 @options.json
 def check(files: tuple[Path, ...], task: str, as_json: bool) -> int:
     """Say what is wrong with the rows of FILE: its format, each line that would be dropped or fail, what gets lost.
 
-    Reads every row, on all cores, in constant memory. Exit code 2 where there is an error.
+    Reads every row, on all cores, in constant memory. Exit code 2 where there is an error, or a file can't be read.
     """
     from infra.errors import BadInput
     from infra.written import nearest
-    from training.findings import ok, sentence
+    from training.findings import Finding, ok, sentence, together
     from training.swift.data.check import Report, check_file
     from training.swift.data.tasks import TASKS
 
@@ -37,17 +39,19 @@ def check(files: tuple[Path, ...], task: str, as_json: bool) -> int:
             do=f"Did you mean {guess}?" if guess else f"Known: {', '.join(TASKS)}.",
         )
     reports: list[Report] = []
+    findings: list[Finding] = []
     for file in files:
         try:
             reports.append(check_file(file, task))
         except OSError as error:
-            raise BadInput(f"can't be read: {error.strerror}", where=str(file), do="Give data files.") from error
-    findings = [one for report in reports for one in report.findings]
+            findings.append(Finding("error", str(file), f"can't be read: {error.strerror}", "Give data files"))
+        else:
+            findings += reports[-1].findings
     if as_json:
         said = {"ok": ok(findings), "findings": [one.as_json() for one in findings]}
         options.put_json({**said, "files": [one.as_json() for one in reports]})
     else:
-        for one in findings:
+        for one in together(findings):
             click.echo(f"{one.severity:8} {sentence(one)}")
         for report in reports:
             left = "" if report.kept == report.rows else f", {report.kept:,} left"

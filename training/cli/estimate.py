@@ -14,8 +14,9 @@ from training.cli import options
 @click.option(
     "--gpus", type=click.IntRange(min=1), metavar="N", help="On so many GPUs in all; else the cheapest fleet."
 )
+@click.option("--type", "types", metavar="TYPE", multiple=True, help="Of this instance type alone; again for each.")
 @options.json
-def estimate(job: Path, gpus: int | None, as_json: bool) -> None:
+def estimate(job: Path, gpus: int | None, types: tuple[str, ...], as_json: bool) -> None:
     """Estimate the GiB that JOB needs on each GPU, by part, and list the instance types that it fits, cheapest first.
 
     Needs no GPU, no download and no credentials: sizes of common models ship with fleet, others are read from the
@@ -27,7 +28,8 @@ def estimate(job: Path, gpus: int | None, as_json: bool) -> None:
     from training.stack_fleet import machines
 
     loaded, _ = load_job(job)
-    asked = estimated.ask(sized(loaded, job.resolve().parent), machines(), gpus)
+    among = estimated.of_types(machines(), types)
+    asked = estimated.ask(sized(loaded, job.resolve().parent), among, gpus)
     if as_json:
         options.put_json(estimated.as_json(asked))
     else:

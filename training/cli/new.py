@@ -60,18 +60,24 @@ def new(
 ) -> None:
     """Write a job file from RECIPE (`fleet recipes` lists them), overwriting nothing.
 
-    Without RECIPE it asks, in a terminal: where it runs (machines by IP and PEM), the task, model, data, hub, backend;
-    and ends in the job file and its plan. What a flag answers is not asked; with --json, or no terminal, give the
-    fleet and --task. Later commands for that job file need no fleet: they take this one.
+    --model, --data and --hub change it, --set all else. Without RECIPE it asks, in a terminal: where it runs (machines
+    by IP and PEM), the task, model, data, hub, backend; and ends in the job file and its plan. What a flag answers is
+    not asked; with --json, or no terminal, give the fleet and --task. Later commands for that job file need no fleet:
+    they take this one.
     """
-    from training.choice import Answers, proposed
+    from training.choice import DATA, Answers, changes_of, proposed
     from training.cli.questions import MINE, joined, where
     from training.recipe import named, write
 
     if recipe:
-        if stack or hosts or local or machine or task or model or data or hub or backend:
-            raise BadInput(f"{recipe} is a recipe: it asks nothing", do="Change it by --set, or give --task instead.")
-        files = write(named(recipe), output, changes)
+        if stack or hosts or local or machine or task or backend:
+            do = f"Change it by --set, --model, --data and --hub, or give --task {recipe} instead."
+            raise BadInput(f"{recipe} is a recipe: it asks nothing of a fleet, a task or a backend", do=do)
+        start = named(recipe)
+        if data and start.job.command not in DATA:
+            raise BadInput(f"{recipe} takes no rows: {start.command}", where="--data", do="Leave --data out.")
+        more = changes_of(start, model or "", data, hub == "huggingface", output.parent)
+        files = write(start, output, [*more, *changes])
         _say({"recipe": recipe, "files": [str(one) for one in files], "next": f"fleet check {output}"}, as_json)
         return
     asks = sys.stdin.isatty() and not as_json

@@ -68,7 +68,9 @@ def test_data_is_named_from_the_jobs_folder_and_the_hub_is_said(
         (["--task", "sft-lora"], "nothing says where it runs"),
         (["--local"], "--task is missing"),
         (["--task", "sft-lora", "--machine", "203.0.113.7"], "an address and the key that opens it"),
-        (["sft-lora", "--model", "a/b"], "it asks nothing"),
+        (["sft-lora", "--local"], "it asks nothing"),
+        (["merge", "--data", "a/b"], "takes no rows"),
+        (["sft-zero3", "--set", "model=a/b"], "Did you mean args.model?"),
     ],
 )
 def test_with_no_terminal_the_missing_flag_is_named(given: list[str], said: str, tmp_path: Path) -> None:

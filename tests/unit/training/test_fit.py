@@ -127,9 +127,20 @@ def run(tmp_path: Path, *options: str) -> str:
 
 def test_the_json_of_an_estimate_has_the_keys_that_programs_rely_on(tmp_path: Path) -> None:
     answer = json.loads(run(tmp_path, "--gpus", "1", "--json"))
-    assert set(answer) == {"gib_per_gpu", "parts", "fits"}
+    assert set(answer) == {"gib_per_gpu", "parts", "fits", "fleets"}
+    assert {one["instance_type"] for one in answer["fleets"]} == {name for name, fits in answer["fits"].items() if fits}
     assert answer["gib_per_gpu"] == pytest.approx(sum(answer["parts"].values()), abs=0.1)
     assert answer["fits"]["g6.xlarge"] is True and "m7i.xlarge" not in answer["fits"]
+
+
+def test_an_estimate_of_named_types_says_whether_how_many_and_at_what_price(tmp_path: Path) -> None:
+    answer = json.loads(run(tmp_path, "--type", "p5.48xlarge", "--type", "g6.xlarge", "--json"))
+    assert answer["fits"] == {"p5.48xlarge": True, "g6.xlarge": True}
+    small, large = answer["fleets"]
+    assert (large["instance_type"], large["nodes"], large["gpus"], large["gpu_memory_gib"]) == ("p5.48xlarge", 1, 8, 80)
+    assert small["instance_type"] == "g6.xlarge" and small["usd_per_hour"] < large["usd_per_hour"]
+    with pytest.raises(BadInput, match="Did you mean p5.48xlarge"):
+        run(tmp_path, "--type", "p5.48xlrage")
 
 
 def test_the_table_of_an_estimate_names_its_parts_and_the_cheapest_type(tmp_path: Path) -> None:

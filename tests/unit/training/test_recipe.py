@@ -148,7 +148,8 @@ def test_changes_keep_all_else_and_its_comments(tmp_path: Path) -> None:
     after, _ = load_job(job)
     more = {"dataset": ["mine.jsonl", "yours.jsonl#5"], "model": "a/b", "seed": 7}
     assert after == before.job.model_copy(update={"args": before.job.args | more, "env": {"A": "1"}, "budget": 20.0})
-    assert job.read_text().startswith(before.file.read_text().partition("trainer:")[0])
+    comments = [line for line in before.file.read_text().splitlines() if line.startswith("# ")]
+    assert set(comments[2:]) <= set(job.read_text().splitlines())
 
 
 @pytest.mark.parametrize(
@@ -176,3 +177,13 @@ def test_recipes_are_found_by_all_words() -> None:
     assert [one["name"] for one in found] == ["grpo-colocate"]
     assert found[0]["gpus"] == 8
     assert len(CliRunner().invoke(recipes, []).output.splitlines()) == len(shipped())
+
+
+def test_flags_beside_a_recipe_change_it_and_the_head_tells_the_needs_as_the_recipes(tmp_path: Path) -> None:
+    job = tmp_path / "job.yaml"
+    flags = ["--model", "Qwen/Qwen2.5-72B-Instruct", "--data", "a/b", "--hub", "huggingface"]
+    CliRunner().invoke(new, ["sft-zero3", *flags, "-o", str(job)], catch_exceptions=False)
+    args = load_job(job)[0].args
+    assert (args["model"], args["dataset"], args["use_hf"]) == ("Qwen/Qwen2.5-72B-Instruct", "a/b", True)
+    title, needs = job.read_text().splitlines()[:2]
+    assert title.startswith("# recipe sft-zero3: LoRA of a 32B") and "with the recipe's Qwen/Qwen2.5-32B" in needs

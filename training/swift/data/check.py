@@ -24,7 +24,7 @@ OWN_READING = ("custom_dataset_info", "custom_register_path")
 
 @dataclass(frozen=True)
 class Report:
-    """One file. rows, kept: read, and left of them. longest: tokens of its longest row, by its bytes."""
+    """One file. rows, kept: read, and left of them to ms-swift. longest: tokens of its longest row, by its bytes."""
 
     file: str
     format: str | None
@@ -123,6 +123,7 @@ def _report(scanned: Scanned, asked: Asked, shown: str) -> Report:
     if not scanned.whole:
         what = f"only the first {MOST >> 20} MiB were looked at"
         found.append(Finding("note", shown, what, "fleet data check reads all"))
+    kept = 0 if p.UNLOADABLE & tally.counts.keys() else kept
     return Report(shown, columns.format if columns else None, tally.rows, kept, tally.longest, tuple(found))
 
 

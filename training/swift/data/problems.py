@@ -50,6 +50,9 @@ NOTHING_LEFT = Kind("nothing-left", "no row of {} is left: training can't begin"
 FEW = Kind("few", "{}", "more rows, or a smaller batch", "warning")
 LONG = Kind("long", "{}", "max_length, truncation_strategy, or shorter rows", "warning")
 
+#: With one of these anywhere in it, ms-swift's loader gives up the file: no row of it is left.
+UNLOADABLE = frozenset({NOT_JSON, TRUNCATED, NOT_ROW, ENCODING, LATE, CSV})
+
 # A row in its format
 FOREIGN = _lost("foreign", "a {} row in a file of another format", "keep files of different formats apart")
 NO_MESSAGES = _lost("no-messages", "messages is {}", "give a list of {role, content}")

@@ -192,7 +192,12 @@ def test_the_command_says_line_cause_and_fix_to_a_person_and_a_list_to_a_program
 
     (only,) = json.loads(said(log, "--json"))
     assert (only["rule"], only["line"], set(only)) == ("TROUBLE-19", 2, {"rule", "line", "text", "cause", "fix"})
-    assert f"{log}:2" in said(tmp_path) and "per_device_train_batch_size 1" in said(log)
+    (tmp_path / "logs").mkdir()
+    run = log.rename(tmp_path / "logs/rank-0.log")
+    (tmp_path / "logs/rank-1.log").write_text("all is well\n")
+    assert f"{run}:2" in said(tmp_path) and f"{run.with_stem('rank-1')}: nothing found" in said(tmp_path)
+    log = run
+    assert "per_device_train_batch_size 1" in said(log)
 
 
 def test_a_log_that_is_not_there_is_one_line() -> None:

@@ -12,7 +12,7 @@ from data_cases import ASKED, BAD, FINE, GOOD, Case, lines, talk
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from training.findings import ok
+from training.findings import ok, together
 from training.swift.data.check import check_file, check_files, task_of
 from training.swift.data.tasks import TASKS
 
@@ -158,7 +158,18 @@ def test_the_command_ends_with_2_where_something_is_wrong_and_says_the_same_to_p
     assert wrong.returncode == 2 and finding["where"] == f"{file}:2 messages" and finding["severity"] == "error"
     assert said(file, "--task", "gkd").returncode == 0
     assert "Did you mean grpo?" in said(file, "--task", "gprpo").stderr
-    assert "can't be read" in said(tmp_path / "none.jsonl", "--task", "sft").stderr
+    absent = said(tmp_path / "none.jsonl", file, "--task", "gkd")
+    assert absent.returncode == 2 and "none.jsonl  can't be read" in absent.stdout and "2 rows" in absent.stdout
+
+
+def test_one_line_tells_of_all_rows_with_the_same_error_and_what_is_left(tmp_path: Path) -> None:
+    file = tmp_path / "d.jsonl"
+    file.write_bytes(lines(*[ASKED] * 1200, FINE))
+    (one,) = together(check_file(file, "sft").findings)
+    assert one.where == f"{file}:1 messages" and one.what.endswith("(1,200 rows: lines 1, 2, 3, 4, 5, ...)")
+    file.write_bytes(lines(FINE, FINE) + b"{broken\n")
+    report = check_file(file, "sft")
+    assert (report.rows, report.kept) == (2, 0) and together(report.findings) == list(report.findings)
 
 
 INNER = ["role", "content", "from", "value", "type", "text", "image", "tool_calls", "bbox", "ref", "human", "gpt"]
