@@ -120,7 +120,7 @@ def judge(
         why = f"{len(late)} of {len(nodes)} nodes should have ended at {past:%Y-%m-%d %H:%M} UTC"
         return found("past its time", why, tuple(thing for thing in things if thing.id in late))
     if known:
-        return found("kept", "its stack file is here", ())
+        return found("kept", f"its stack file is here (fleet down -s {stack} ends it)", ())
     if until and not named:
         why = (
             f"no stack file is here, but it is within its time, until {until:%Y-%m-%d %H:%M} UTC: perhaps a colleague's"

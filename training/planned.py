@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from training.chain import answers_apart, served_until
+from training.costs import AtMost
 from training.estimated import of_plan, plan_json, plan_line
 from training.findings import sentence
 from training.fleets import Fleet
@@ -29,7 +30,7 @@ def lines(plan: Plan, fleet: Fleet, is_up: bool) -> list[str]:
     named = in_words(fleet) if isinstance(fleet, StackFleet) else f"{offer.instance_type} x {offer.nodes}"
     out.append(f"fleet    {named}   {_state(fleet, is_up, plan.stays)}")
     out += [f"{'profile' if number == 0 else '':9}{one}" for number, one in enumerate(plan.job.needs)]
-    out += [f"{'cost' if first == 0 else '':9}{line}" for first, line in enumerate(_cost(plan, fleet))]
+    out += [f"{'cost' if first == 0 else '':9}{line}" for first, line in enumerate(_cost(plan, fleet, is_up))]
     if isinstance(fleet, StackFleet):
         out.append(f"limits   {_limits(offer, fleet)}")
     if offer.lifetime and not is_up:
@@ -190,7 +191,7 @@ def _idle(minutes: int) -> str:
     return f"a node ends itself after {minutes} min without work; an alarm at AWS, after {2 * minutes} min of idle CPU"
 
 
-def _cost(plan: Plan, fleet: Fleet) -> list[str]:
+def _cost(plan: Plan, fleet: Fleet, is_up: bool) -> list[str]:
     offer = plan.offer
     if not isinstance(fleet, StackFleet):
         return ["none of ours"]
@@ -198,7 +199,8 @@ def _cost(plan: Plan, fleet: Fleet) -> list[str]:
     if cost.total is None or offer.usd_per_hour is None:
         return [f"unknown: {cost.unknown}{f', and {cost.note}' if cost.note else ''}"]
     parts = " · ".join(f"{name} ${usd:.4f}" for name, usd in cost.parts.items())
-    most = f", ${offer.most_usd:.2f} to its deadline" if offer.most_usd is not None else ""
+    usd = AtMost(fleet).usd() if is_up else offer.most_usd  # one that is up may have been extended
+    most = "" if usd is None else f", ${usd:.2f} {'at most, by its AWS schedule' if is_up else 'to its deadline'}"
     return [
         f"${offer.usd_per_hour:.4f} an hour{most}",
         parts,

@@ -28,7 +28,7 @@ print(len(trained), all(bool(torch.any(p != 0)) for p in trained))
 
 def test_a_run_says_the_plan_and_its_price_before_each_stage_in_turn(life: Life) -> None:
     out = life.done.out
-    assert "m7i.xlarge x 2   stack sandbox, to be created, ended after the run" in out
+    assert "m7i.xlarge x 2, on-demand   stack sandbox, to be created, ended after the run" in out
     assert "$0.4470 an hour" in out
     marks = re.findall(r"^✓ (\w+)", out, re.MULTILINE)
     assert marks == ["up", "bootstrap", "preflight", "launch", "train", "collect", "down", "receipt"]
@@ -230,6 +230,7 @@ def test_stop_ends_every_process_of_the_run_and_leaves_the_fleet(hands: Project,
     stopped = hands.fleet("stop", launched, "--grace", "5", "--json").ok().json
     assert stopped == {"run": launched, "stopped": [0, 1], "steps": ["train"]}
     assert not [command for command in hands.processes().values() if "torch" in command or "/swift" in command]
+    assert {run["run_id"]: run["state"] for run in hands.fleet("runs", "--json").ok().json}[launched] == "stopped"
     status = hands.fleet("status", "-s", "sandbox", "--json").ok().json
     assert (status["runs"], len(status["nodes"])) == ([], 2)
 
