@@ -80,8 +80,9 @@ class Screen:
             return
         took = (event.at - self._began.get(event.stage, event.at)).total_seconds()
         self.close()
-        # Why it failed is said once, at the end.
-        detail = {"done": event.detail, "interrupted": "interrupted"}.get(event.state, "")
+        # Why it failed is said once, at the end; of what was cut off, that it was by Ctrl-C or by `fleet stop`.
+        cut = "stopped" if event.detail == "stopped" else "interrupted"
+        detail = {"done": event.detail, "interrupted": cut}.get(event.state, "")
         print(f"{MARKS[event.state]} {event.stage:11} {detail:60} {span(took):>12}".rstrip(), flush=True)
 
     def _line(self, event: Event) -> str | None:

@@ -93,6 +93,7 @@ def follow(line: Line, machines: Machines, first: Run, plan: Plan | None, done: 
                 outcome = _followed(line, machines, run, ended)
                 ended.append(Ended(run, outcome))
                 telling.detail, telling.failed = outcome.state, not ended[-1].well
+                telling.stopped = outcome.state == "stopped"
                 if ended[-1].well:
                     left |= _leaves(line, machines, ended[-1], plan, telling)
         except TrainingFailed as error:

@@ -40,7 +40,8 @@ class Line:
             said = error.what if isinstance(error, FleetError) else "interrupted"
             self.tell(Stage(now(), name, "interrupted" if cut else "failed", said))
             raise
-        self.tell(Stage(now(), name, "failed" if telling.failed else "done", telling.detail))
+        state = "interrupted" if telling.stopped else "failed" if telling.failed else "done"
+        self.tell(Stage(now(), name, state, telling.detail))
 
 
 @dataclass
@@ -49,6 +50,7 @@ class Telling:
     line: Line
     detail: str = ""
     failed: bool = False
+    stopped: bool = False
 
     def say(self, text: str) -> None:
         """Progress: shown, not recorded; it would be a thousand lines that nobody asks for again."""

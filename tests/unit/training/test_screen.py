@@ -94,6 +94,11 @@ def test_dollars_are_not_spoken_of_where_no_price_is_known(capsys: pytest.Captur
     assert "$" not in capsys.readouterr().out
 
 
+def test_a_stage_that_was_stopped_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+    Screen(as_json=False).show(Stage(AT, "train", "interrupted", "stopped"))
+    assert capsys.readouterr().out.startswith("‖ train       stopped")
+
+
 @pytest.mark.parametrize(
     ("error", "shown"),
     [(KeyboardInterrupt(), "‖ down        interrupted"), (Interrupted("cut"), "‖ down "), (BadInput("no"), "✗ down ")],
