@@ -56,8 +56,8 @@ def code_for(instance_type: str, market: str) -> tuple[str, tuple[str, ...]] | N
     return None
 
 
-def shortage(cloud: Cloud, config: StackConfig, instance_type: str) -> str | None:
-    """Why the account may not run the fleet of that type; None where it may.
+def shortage(cloud: Cloud, config: StackConfig, instance_type: str, nodes: int) -> str | None:
+    """Why the account may not run so many nodes more of that type; None where it may.
 
     None also where that can't be told: AWS will say.
     """
@@ -71,7 +71,7 @@ def shortage(cloud: Cloud, config: StackConfig, instance_type: str) -> str | Non
             used = _in_use(cloud, config.capacity, families)
     except CloudRefused:
         return None
-    needed = config.nodes * catalog().types[instance_type].vcpus
+    needed = nodes * catalog().types[instance_type].vcpus
     return Quota(code, found["QuotaName"], found["Value"], used).shortage(needed)
 
 

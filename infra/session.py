@@ -28,13 +28,17 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Change:
-    """One step of the engine: op "create", kind "ec2:Instance", name "node-000", state "started|done|failed"."""
+    """One step of the engine: op "create", kind "ec2:Instance", name "node-000", state "started|done|failed".
+
+    of: the arguments that differ, where the engine tells.
+    """
 
     op: str
     kind: str
     name: str
     state: str
     message: str = ""
+    of: tuple[str, ...] = ()
 
     @property
     def of_aws(self) -> bool:
@@ -191,7 +195,7 @@ def events(on_change: OnChange) -> Callable[[automation.EngineEvent], None]:
                 kind = (
                     ":".join(part.split("/")[0] for part in data.type.split(":")[1:-1]) + ":" + data.type.split(":")[-1]
                 )
-                on_change(Change(op, kind, data.urn.split("::")[-1], state))
+                on_change(Change(op, kind, data.urn.split("::")[-1], state, of=tuple(data.diffs or ())))
         said = event.diagnostic_event
         if said is not None and said.severity in ("error", "warning"):
             on_change(Change("say", "pulumi", said.severity, "done", _plain(said.message)))

@@ -14,6 +14,7 @@ from typing import Any
 import tenacity
 
 from infra import ends, shunned, sweep
+from infra.changed import refused
 from infra.cloud import Cloud, cloud_of
 from infra.errors import BadInput, CloudRefused, Held
 from infra.kinds import MACHINES, Kind
@@ -73,7 +74,7 @@ class FleetStack:
         self.walk, self._before = [], self._what_is_there()
         places = self._places()
         # A quota is of the type, whatever the zone: asked once.
-        short = cache(lambda instance_type: shortage(self.cloud, self.config, instance_type))
+        short = cache(lambda instance_type: shortage(self.cloud, self.config, instance_type, self.config.nodes))
         last: CloudRefused | None = None
         left = ""
         for place in places:
@@ -88,7 +89,8 @@ class FleetStack:
             except CloudRefused as error:
                 code = no_room(error.what) if place else None
                 if place is None or code is None:
-                    raise self.undone(error, on_change) from error
+                    said = error if place else refused(self.cloud, self.config, self.name, error)
+                    raise self.undone(said, on_change) from error
                 last = error
             self._missed(Attempt(place, code), on_change)
             left = self._end_made(last, on_change)

@@ -31,7 +31,7 @@ def shortage(fleet: StackFleet) -> str:
 
     config, cloud = fleet.config_here, fleet.stack.cloud
     try:
-        why = short(cloud.elsewhere(cloud.region, patience=2), config, config.instance_type)
+        why = short(cloud.elsewhere(cloud.region, patience=2), config, config.instance_type, config.nodes)
     except CloudRefused:
         return ""
     others = [kind for kind in fleet.config.instance_types if kind != config.instance_type]

@@ -72,15 +72,18 @@ def find_run(machines: Machines, run_id: str) -> Run | None:
     """The run as its nodes know it, or None where they know none.
 
     Where an operator's machine died in mid-launch, the ranks that run alone are ended and None is given: such a
-    gang has trained nothing, and a new launch starts it whole.
+    gang has trained nothing, and a new launch starts it whole. A rank whose machine was replaced since (its host key is
+    another) is no such rank: the others may train.
     """
     answers = machines.each(lambda c: _known(c, run_id), idempotent=True)
     texts = [one[0] for one in answers.values() if not isinstance(one, FleetError) and one[0]]
     if not texts:
         return None
-    run = replace(Run.from_json(texts[0]), inventory=machines.inventory)
+    recorded = Run.from_json(texts[0])
+    run = replace(recorded, inventory=machines.inventory)
+    keys = {node.rank: node.host_key for node in recorded.inventory.nodes}
     states = {rank: one for rank, one in answers.items() if not isinstance(one, FleetError)}
-    if all(states[rank][1] for rank in run.ranks if rank in states):
+    if all(states[rank][1] for rank in run.ranks if rank in states and keys.get(rank) == machines.node(rank).host_key):
         return run
     all_or_raise(stop(machines, run, grace_s=5, asked=False))
     aside = 'aside="broken-$(date +%s)"; mkdir "$aside" && mv rank-* "$aside"; rm -f run.json'

@@ -28,7 +28,7 @@ from training.preflight import look
 from training.readiness import Ready
 from training.receipt import Asked, Money, Receipt
 from training.record import Record, Request, Stage
-from training.remote import Machines
+from training.remote import Machines, all_or_raise
 from training.replacing import at_fault
 from training.report import JOB, write_report
 from training.run import Event, Note, Run, now
@@ -71,9 +71,14 @@ def carry_out(line: Line, plan: Plan | None, fleet: Fleet) -> Receipt:
             return finish(line, fleet, None, collected(line.folder), left_up=request.leaves_up)
         if "launch" in done and not fleet.is_up():
             raise _gone(line, fleet)
-        inventory = _up(line, fleet)
+        inventory = _up(line, fleet, launched="launch" in done)
         with Machines(inventory) as machines:
-            run = find_run(machines, request.run_id) or _begin(line, machines, plan, fleet)
+            run = find_run(machines, request.run_id)
+            if run is None:
+                if "launch" in done:
+                    all_or_raise(machines.run("true", 30, idempotent=True))  # a silent node has not said that it's gone
+                    raise _replaced(line, fleet)
+                run = _begin(line, machines, plan, fleet)
             try:
                 chain = follow(line, machines, run, plan, done)
                 artifacts = _collect(line, machines, chain, fleet)
@@ -108,10 +113,26 @@ def _gone(line: Line, fleet: Fleet) -> TrainingFailed:
     return TrainingFailed("its nodes are gone", where=request.run_id, do=do)
 
 
-def _up(line: Line, fleet: Fleet) -> Inventory:
+def _replaced(line: Line, fleet: Fleet) -> TrainingFailed:
+    """Other machines are under its nodes' names, or its folder was deleted there: started again it would be another
+    run, from its first step. The fleet is somebody's: it stays."""
+    request = line.request
+    finish(line, fleet, None, None, left_up=True)
+    what = "it was launched, and its nodes know nothing of it: they were replaced since, or its folder was deleted"
+    do = f"fleet run {request.job_file} anew."
+    if isinstance(fleet, StackFleet):
+        stack = f"-s {fleet.name}"
+        saved = fleet.config_here.shared_path if fleet.config_here.shared_files else ""
+        there = f" What it saved may be in {saved}/runs/{request.run_id}: fleet ssh 0 {stack}." if saved else ""
+        do = f"{fleet.what_is_left()}: fleet run JOB {stack} starts anew, fleet down {stack} ends it.{there}"
+    return TrainingFailed(what, where=request.run_id, do=do)
+
+
+def _up(line: Line, fleet: Fleet, *, launched: bool) -> Inventory:
     with line.stage("up") as telling:
-        # A fleet that is whole is used as it is: an update under a run could stop what trains.
-        inventory = fleet.inventory() if fleet.is_whole() else fleet.up(telling.say)
+        # A fleet that is whole is used as it is: an update under a run could stop what trains. So is one that has lost
+        # a node of it: another machine knows nothing of the run.
+        inventory = fleet.inventory() if launched or fleet.is_whole() else fleet.up(telling.say)
         telling.detail = f"{len(inventory.nodes)} of {len(inventory.nodes)} nodes"
         return inventory
 

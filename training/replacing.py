@@ -4,12 +4,15 @@ each of its members.
 
 from __future__ import annotations
 
-from infra import sweep
-from infra.errors import CloudRefused
+from infra import changed, sweep
+from infra.changed import Losses
+from infra.errors import BadInput, CloudRefused
+from infra.session import Change
 from infra.stack_files import write_nodes
 from training.checks import ANSWER, CHECKS
 from training.inventory import Inventory, Node
 from training.launch import active_runs, refuse_busy
+from training.onnode import whole_run
 from training.readiness import Check, Ready
 from training.remote import Machines
 from training.stack_fleet import Say, StackFleet, quiet
@@ -66,8 +69,29 @@ def resize(fleet: StackFleet, nodes: int, say: Say = quiet) -> Inventory:
         raise
 
 
+def losses(fleet: StackFleet) -> Losses:
+    """What an `up` would take from a fleet that is up. BadInput where a run is on it that this would end."""
+    outputs = fleet.stack.outputs()
+    if outputs is None:
+        return Losses()
+    changes: list[Change] = []
+    fleet.stack.preview(changes.append)
+    found = changed.losses(changes, outputs.nodes)
+    if found and (busy := _busy(fleet.survivors(fleet.live()))):
+        first = whole_run(busy[0])
+        raise BadInput(
+            f"this would {found.said}, and {', '.join(busy)} runs there",
+            where=f"stack {fleet.name}",
+            do=f"Wait (fleet attach {first}), stop it (fleet stop {first}), or undo the change.",
+        )
+    return found
+
+
 def _refuse_busy(fleet: StackFleet) -> None:
+    refuse_busy(fleet.name, _busy(fleet.inventory()))
+
+
+def _busy(inventory: Inventory) -> tuple[str, ...]:
     """A node that does not answer may be the bad one, and hinders nothing."""
-    with Machines(fleet.inventory()) as machines:
-        busy, _ = active_runs(machines)
-    refuse_busy(fleet.name, busy)
+    with Machines(inventory) as machines:
+        return active_runs(machines)[0]

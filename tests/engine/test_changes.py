@@ -12,6 +12,9 @@ import pytest
 import yaml
 from project import REPO, Project
 
+from training.record import Record, Request, Stage
+from training.run import now
+
 FEW = {"swift-fleet:sharedFiles": "false"}
 
 
@@ -150,3 +153,47 @@ def test_a_resource_that_is_renamed_with_an_alias_is_not_replaced(up: Project) -
     assert "to delete" in pulumi("preview", names="vpc"), "without one it would go"
     assert "3 unchanged" in pulumi("preview", "--expect-no-changes", names="vpc net")
     pulumi("destroy", "--yes", "--skip-preview", names="net")
+
+
+BUSY = """
+dir=$HOME/fleet/runs/run-1234/rank-0; mkdir -p $dir && cd $dir || exit 1
+nohup sleep 600 > /dev/null 2>&1 < /dev/null & echo $! > pid; cat pid
+"""
+
+
+def on_node(project: Project, script: str) -> str:
+    return str(project.fleet("ssh", "-s", "sandbox", "0", "--", "bash", "-c", script).ok().out.strip())
+
+
+@pytest.mark.full
+def test_an_up_that_would_replace_nodes_is_refused_under_a_run_and_asks_where_there_is_none(up: Project) -> None:
+    before = up.left()
+    pid = on_node(up, BUSY)
+    up.stack(change=FEW | {"swift-fleet:zone": "us-east-1b"})
+    try:
+        under = up.fleet("up", "-s", "sandbox", "--yes")
+        on_node(up, f"kill {pid}")
+        asked = up.fleet("up", "-s", "sandbox")
+    finally:
+        up.stack(change=FEW)
+    goes = "replace the machines of ranks 0-1 with all that is on their disks"
+    assert (under.code, under.out) == (2, "")
+    assert f"this would {goes}, and run-1234 runs there." in under.err and "fleet stop run-1234" in under.err
+    assert asked.code != 0 and f"R{goes[1:]}; then $0." in asked.out and "nothing was done" in asked.err
+    assert up.left() == before
+
+
+def test_a_run_that_was_launched_is_not_begun_anew_on_other_machines(up: Project) -> None:
+    job = up.root / "job.yaml"
+    job.write_text(
+        "command: sft\nargs: {model: Qwen/Qwen2.5-0.5B-Instruct, dataset: AI-ModelScope/alpaca-gpt4-data-en}\n"
+    )
+    request = Request("run-abcd", str(job), "stack", "sandbox", fleet_was_up=True)
+    record = Record(up.record)
+    record.begin(request, now())
+    record.add(request.run_id, Stage(now(), "launch", "done"))
+    record.close()
+    done = up.fleet("attach", "run-abcd")
+    assert done.code == 3 and "its nodes know nothing of it: they were replaced" in done.err, done.all
+    assert "fleet run JOB -s sandbox starts anew" in done.err
+    assert not any("runs/run-abcd" in str(one) for home in up.node_homes() for one in home.glob("fleet/runs/*"))

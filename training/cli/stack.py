@@ -49,6 +49,7 @@ def up(stack: str | None, key: Path | None, yes: bool, as_json: bool) -> None:
     from training.cli.reaching import interruptible
     from training.receipt import span
     from training.remote import Machines
+    from training.replacing import losses
     from training.screen import one_stage
     from training.stack_fleet import StackFleet
 
@@ -63,6 +64,8 @@ def up(stack: str | None, key: Path | None, yes: bool, as_json: bool) -> None:
         account = f", in account {number}" if (number := foreseen.account(fleet)) else ""
         asked = f"Create {foreseen.in_words(fleet)}{account}, {_price(offer)}{most} in {life}?"
         click.confirm(asked, abort=True, err=as_json)
+    if is_up and (lost := losses(fleet)) and not yes:
+        click.confirm(f"{lost.said[0].upper()}{lost.said[1:]}; then {_price(offer)}?", abort=True, err=as_json)
     with interruptible(fleet), one_stage("up", as_json=as_json) as say:
         inventory = fleet.up(say)
         say("looking whether each of its ends is armed")
