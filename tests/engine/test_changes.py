@@ -51,7 +51,7 @@ def named(value: str | set[str]) -> str:
     ("edit", "does"),
     [
         ({"lifetime": "8h"}, {}),
-        ({"operatorCidr": "127.0.0.1/32"}, {"update": {"ssh"}}),
+        ({"operatorCidr": "127.64.0.0/10"}, {"update": {"ssh"}}),
         ({"idleMinutes": "30"}, {"update": {"node-000-idle", "node-001-idle"}}),
         ({"rootVolumeGib": "300"}, {"update": BOTH}),
         # "ranks" is the order that the state keeps of three or more, "default" Pulumi's own provider of it.
