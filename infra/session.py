@@ -256,16 +256,11 @@ def never_whole(recorded: Mapping[str, Any]) -> bool:
 
     An engine keeps a stack's outputs until an `up` comes to its end: they may be those of the fleet before, now gone.
     """
-    told = (one.get("outputs", {}) for one in recorded.get("resources", []) if one["type"] == "pulumi:pulumi:Stack")
-    of_it = {
-        one
-        for outputs in told
-        for one in (
-            outputs.get("vpcId"),
-            outputs.get("fileSystemId"),
-            *(node["id"] for node in outputs.get("nodes", [])),
-        )
-    }
+    resources = recorded.get("resources", [])
+    told: dict[str, Any] = next(
+        (one.get("outputs", {}) for one in resources if one["type"] == "pulumi:pulumi:Stack"), {}
+    )
+    of_it = {told.get("vpcId"), told.get("fileSystemId"), *(node["id"] for node in told.get("nodes", []))}
     return made_any(recorded) and not of_it & ids(recorded)
 
 

@@ -101,16 +101,23 @@ def _gone(line: Line, fleet: Fleet) -> TrainingFailed:
     Shared files outlive them: what the run saved there is no machine's to delete, and bills by the GB alone.
     """
     request = line.request
-    saved = fleet.config_here.shared_path if isinstance(fleet, StackFleet) and fleet.config_here.shared_files else ""
+    saved = _saved_in(fleet, request.run_id)
     finish(line, fleet, None, None, left_up=bool(saved), nodes_gone=bool(saved))
     do = f"fleet run {request.job_file} anew."
     if saved:
-        there = f"what it saved is in {saved}/runs/{request.run_id} of the shared files"
+        there = f"what it saved is in {saved} of the shared files"
         look = (
             f"fleet up -s {fleet.name} and fleet ssh 0 -s {fleet.name} reach it, fleet down -s {fleet.name} deletes it"
         )
         do = f"{there}: {look}."
     return TrainingFailed("its nodes are gone", where=request.run_id, do=do)
+
+
+def _saved_in(fleet: Fleet, run_id: str) -> str:
+    """The run's folder on the shared files, which outlive its nodes; "" where there are none."""
+    if not isinstance(fleet, StackFleet) or not fleet.config_here.shared_files:
+        return ""
+    return f"{fleet.config_here.shared_path}/runs/{run_id}"
 
 
 def _replaced(line: Line, fleet: Fleet) -> TrainingFailed:
@@ -122,8 +129,8 @@ def _replaced(line: Line, fleet: Fleet) -> TrainingFailed:
     do = f"fleet run {request.job_file} anew."
     if isinstance(fleet, StackFleet):
         stack = f"-s {fleet.name}"
-        saved = fleet.config_here.shared_path if fleet.config_here.shared_files else ""
-        there = f" What it saved may be in {saved}/runs/{request.run_id}: fleet ssh 0 {stack}." if saved else ""
+        saved = _saved_in(fleet, request.run_id)
+        there = f" What it saved may be in {saved}: fleet ssh 0 {stack}." if saved else ""
         do = f"{fleet.what_is_left()}: fleet run JOB {stack} starts anew, fleet down {stack} ends it.{there}"
     return TrainingFailed(what, where=request.run_id, do=do)
 
