@@ -251,15 +251,18 @@ def half_made(recorded: Mapping[str, Any]) -> bool:
     return not cut_off(recorded) and (failed or never_whole(recorded))
 
 
+def outputs_in(recorded: Mapping[str, Any]) -> dict[str, Any]:
+    """The stack's outputs as they are recorded; none of ours is a secret, which would stand there encrypted."""
+    resources = recorded.get("resources", [])
+    return next((dict(one.get("outputs", {})) for one in resources if one["type"] == "pulumi:pulumi:Stack"), {})
+
+
 def never_whole(recorded: Mapping[str, Any]) -> bool:
     """Whether things of a fleet were made, and no `up` of it has ever come to its end.
 
     An engine keeps a stack's outputs until an `up` comes to its end: they may be those of the fleet before, now gone.
     """
-    resources = recorded.get("resources", [])
-    told: dict[str, Any] = next(
-        (one.get("outputs", {}) for one in resources if one["type"] == "pulumi:pulumi:Stack"), {}
-    )
+    told = outputs_in(recorded)
     of_it = {told.get("vpcId"), told.get("fileSystemId"), *(node["id"] for node in told.get("nodes", []))}
     return made_any(recorded) and not of_it & ids(recorded)
 

@@ -23,7 +23,19 @@ from infra.left import what_is_left
 from infra.outputs import Outputs, parse_outputs
 from infra.place import Attempt, Place, no_room, nowhere
 from infra.quotas import shortage
-from infra.session import Change, OnChange, Session, cut_off, events, half_made, ids, ignore, made_any, never_whole
+from infra.session import (
+    Change,
+    OnChange,
+    Session,
+    cut_off,
+    events,
+    half_made,
+    ids,
+    ignore,
+    made_any,
+    never_whole,
+    outputs_in,
+)
 from infra.settings import Profile
 from infra.stack_files import load_stack, stack_file
 from infra.sweep import Teardown
@@ -201,10 +213,8 @@ class FleetStack:
 
     def outputs(self) -> Outputs | None:
         """The fleet that is up, or None. Nothing is asked of AWS."""
-        if not self._session.exists():
-            return None
-        values = self._session.run(lambda stack: stack.outputs())
-        return parse_outputs({k: v.value for k, v in values.items()}) if values and "nodes" in values else None
+        told = outputs_in(self._state())
+        return parse_outputs(told) if "nodes" in told else None
 
     def destroy(self, on_change: OnChange = ignore) -> Teardown:
         """Ends everything of the stack: nodes first, then what the state knows, then what only a tag tells of.
