@@ -30,8 +30,9 @@ class Up:
 
 @dataclass(frozen=True)
 class Cost:
-    """parts: USD an hour of each; price: whose and of which day, with its age; refused: why `up` would not make it for
-    its price; up: None where nothing runs; left: what bills by the hour even so."""
+    """parts: USD an hour of each; price: whose and of which day, with its age; ends_after: the last of its ends, from a
+    launch on; refused: why `up` would not make it for its price; up: None where nothing runs; left: what bills by the
+    hour even so."""
 
     stack: str
     fleet: str
@@ -41,6 +42,7 @@ class Cost:
     price: str
     not_counted: tuple[str, ...]
     lifetime: timedelta
+    ends_after: timedelta
     budget_usd: float | None
     max_usd_per_hour: float | None
     refused: str = ""
@@ -50,8 +52,8 @@ class Cost:
 
     @property
     def hours(self) -> float:
-        """From a launch to the deadline."""
-        return self.lifetime.total_seconds() / 3600
+        """From a launch to the last of its ends."""
+        return self.ends_after.total_seconds() / 3600
 
     def as_json(self) -> dict[str, Any]:
         data: dict[str, Any] = dict(self.__dict__) | {"up": self.up.__dict__ if self.up else None}
@@ -59,6 +61,7 @@ class Cost:
         return data | {
             "parts": dict(self.parts),
             "lifetime": self.lifetime.total_seconds(),
+            "ends_after": self.ends_after.total_seconds(),
             "usd_per_day": None if total is None else total * 24,
             "usd_at_most": None if total is None else total * self.hours,
         }
@@ -66,7 +69,7 @@ class Cost:
 
 def look(fleet: StackFleet, today: date) -> Cost:
     offer, cost = fleet.offer(), fleet.hourly_cost
-    assert offer.lifetime is not None
+    assert offer.lifetime is not None and offer.ends_after is not None
     up, unknown = _up(fleet)
     refused = ""
     if up is None:
@@ -83,6 +86,7 @@ def look(fleet: StackFleet, today: date) -> Cost:
         price=cost.aged(today),
         not_counted=cost.by_use,
         lifetime=offer.lifetime,
+        ends_after=offer.ends_after,
         budget_usd=offer.budget_usd,
         max_usd_per_hour=offer.max_usd_per_hour,
         refused=refused,
@@ -148,7 +152,7 @@ def lines(cost: Cost) -> list[str]:
     if cost.usd_per_hour is None:
         out.append(f"price       UNKNOWN: {cost.unknown}")
     else:
-        life = f"to the deadline, {span(cost.lifetime.total_seconds())}"
+        life = f"at most, in {span(cost.ends_after.total_seconds())}"
         out.append(f"{'':12}{'an hour':>12}{'a day':>12}   {life}")
         for name, usd in [*cost.parts.items(), ("all", cost.usd_per_hour)]:
             out.append(f"{name:12}{_usd(usd, 4):>12}{_usd(usd * 24):>12}   {_usd(usd * cost.hours)}")

@@ -294,7 +294,7 @@ def _money(request: Request, fleet: Fleet, since: datetime | None, events: list)
         planned_most=offer.most_usd,
         billed_hours=(now() - billed_from).total_seconds() / 3600 if request.source == "stack" else None,
         parts_per_hour=parts,
-        planned_hours=offer.lifetime.total_seconds() / 3600 if offer.lifetime else None,
+        planned_hours=offer.ends_after.total_seconds() / 3600 if offer.ends_after else None,
         budget=offer.budget_usd,
         not_counted=fleet.hourly_cost.by_use if isinstance(fleet, StackFleet) else (),
     )

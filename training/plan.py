@@ -40,6 +40,7 @@ class Offer:
     usd_per_hour: of the whole fleet; None where no price is known (own machines, this machine).
     price_source: whose price and of which day.
     lifetime: after which every node ends itself; what the budget buys, where that is shorter.
+    ends_after: when the last of its ends comes, AWS's own: a few minutes after the lifetime.
     shared: whether its nodes see one folder.
     budget_usd, max_usd_per_hour: the limits that the stack sets, None where it sets none.
     """
@@ -51,16 +52,17 @@ class Offer:
     usd_per_hour: float | None = None
     price_source: str = ""
     lifetime: timedelta | None = None
+    ends_after: timedelta | None = None
     budget_usd: float | None = None
     max_usd_per_hour: float | None = None
     shared: bool = False
 
     @property
     def most_usd(self) -> float | None:
-        """What it costs if nobody touches it again, boot included."""
-        if self.usd_per_hour is None or self.lifetime is None:
+        """What it costs if nobody touches it again and only the last of its ends comes, boot included."""
+        if self.usd_per_hour is None or self.ends_after is None:
             return None
-        return self.usd_per_hour * self.lifetime.total_seconds() / 3600
+        return self.usd_per_hour * self.ends_after.total_seconds() / 3600
 
 
 @dataclass(frozen=True)

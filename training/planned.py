@@ -33,11 +33,11 @@ def lines(plan: Plan, fleet: Fleet, is_up: bool) -> list[str]:
     out += [f"{'cost' if first == 0 else '':9}{line}" for first, line in enumerate(_cost(plan, fleet, is_up))]
     if isinstance(fleet, StackFleet):
         out.append(f"limits   {_limits(offer, fleet)}")
-    if offer.lifetime and not is_up:
-        ends = now() + offer.lifetime
+    if offer.lifetime and offer.ends_after and not is_up:
+        launch = now()
         out.append(
             f"ends     lease on each node, {span(offer.lifetime.total_seconds())} after it boots (about "
-            f"{ends:%H:%M} UTC) · AWS schedule {ends + timedelta(minutes=5):%H:%M} UTC · fleet down"
+            f"{launch + offer.lifetime:%H:%M} UTC) · AWS schedule {launch + offer.ends_after:%H:%M} UTC · fleet down"
         )
     if isinstance(fleet, StackFleet) and not is_up:
         out.append(f"idle     {_idle(fleet.config.idle_minutes)}")
@@ -120,7 +120,7 @@ def as_json(plan: Plan, fleet: Fleet, is_up: bool) -> dict[str, Any]:
         "gpus_per_node": offer.gpus_per_node,
         "world_size": plan.world_size,
         "usd_per_hour": offer.usd_per_hour,
-        "usd_at_most": offer.most_usd,
+        "usd_at_most": _at_most(fleet, offer, is_up),
         "usd_per_hour_by_part": dict(fleet.hourly_cost.parts) if isinstance(fleet, StackFleet) else {},
         "not_counted": list(fleet.hourly_cost.by_use) if isinstance(fleet, StackFleet) else [],
         "budget_usd": offer.budget_usd,
@@ -199,14 +199,19 @@ def _cost(plan: Plan, fleet: Fleet, is_up: bool) -> list[str]:
     if cost.total is None or offer.usd_per_hour is None:
         return [f"unknown: {cost.unknown}{f', and {cost.note}' if cost.note else ''}"]
     parts = " · ".join(f"{name} ${usd:.4f}" for name, usd in cost.parts.items())
-    usd = AtMost(fleet).usd() if is_up else offer.most_usd  # one that is up may have been extended
-    most = "" if usd is None else f", ${usd:.2f} {'at most, by its AWS schedule' if is_up else 'to its deadline'}"
+    usd = _at_most(fleet, offer, is_up)
+    most = "" if usd is None else f", ${usd:.2f} at most, by its AWS schedule"
     return [
         f"${offer.usd_per_hour:.4f} an hour{most}",
         parts,
         cost.aged(now().date()),
         f"not counted: {', '.join(cost.by_use)}",
     ]
+
+
+def _at_most(fleet: Fleet, offer: Offer, is_up: bool) -> float | None:
+    """USD of the whole fleet; of one that is up as AWS says, since it may have been extended."""
+    return AtMost(fleet).usd() if is_up and isinstance(fleet, StackFleet) else offer.most_usd
 
 
 def _limits(offer: Offer, fleet: StackFleet) -> str:
@@ -223,7 +228,9 @@ def _dearest(fleet: StackFleet, kind: str, cost: HourlyCost) -> str:
     if cost.total is None:
         return f"{said} what is UNKNOWN: {cost.unknown}"
     config = fleet.config
-    most = cost.total * config.lifetime.total_seconds() / 3600
+    from infra.guardrails import GRACE
+
+    most = cost.total * ((config.lifetime + GRACE) / timedelta(hours=1))
     held = most if config.budget is None else min(most, config.budget)
     return f"{said} ${cost.total:.4f} an hour, at most ${held:.2f}"
 

@@ -19,10 +19,10 @@ from training.told import StepDone, Told, by_step, seconds_by_stage, steps_done
 
 @dataclass(frozen=True)
 class Money:
-    """USD. planned_most: to the deadline if nobody had touched it; actual: billed time x the fleet's hourly price.
+    """USD. planned_most: to the last of its ends; actual: billed time x the fleet's hourly price.
 
     billed_hours: from the first node's launch to the last one's end (or to now where the fleet is left up);
-    planned_hours: the lifetime; not_counted: what bills by use, so that no hour has a price.
+    planned_hours: to that end; not_counted: what bills by use, so that no hour has a price.
     """
 
     usd_per_hour: float | None
@@ -227,7 +227,8 @@ def _headline(receipt: Receipt) -> str:
     said = f"{receipt.request.run_id}  {serves if outcome.state == 'running' else outcome.state}"
     said += f" at {failed}" if failed else ""
     if outcome.world_size:
-        said += f"  world size {outcome.world_size}"
+        size_of = f"world size {outcome.world_size}" if outcome.together else f"{outcome.world_size} processes"
+        said += f"  {size_of}"
     if outcome.max_steps:
         said += f"  step {outcome.step}/{outcome.max_steps}"
     if outcome.first_loss is not None and outcome.last_loss is not None:

@@ -224,6 +224,7 @@ class Outcome:
     first_failed_rank: by time, clocks corrected, and never a rank that only felt another's end.
     exit_codes: rank -> code, None where none was left behind.
     run_dir: the `v0-...` folder on rank 0, or output_dir where none was made; "" where nothing was said.
+    together: whether its processes train as one.
     serves: of each rank that is a server, where it says that it listens (`http://0.0.0.0:8001`).
     """
 
@@ -236,6 +237,7 @@ class Outcome:
     cause: Cause | None = None
     why: str = ""
     world_size: int | None = None
+    together: bool = True
     step: int = 0
     max_steps: int = 0
     first_loss: float | None = None

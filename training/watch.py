@@ -131,6 +131,7 @@ def outcome(run: Run, ranks: list[Rank], verdict: Verdict) -> Outcome:
         cause=cause_of(ranks, first) if first and verdict.state == "failed" else None,
         why=verdict.why,
         world_size=next((one.said.world_size for one in ranks if one.said.world_size), None),
+        together=run.together,
         step=main.step,
         max_steps=main.max_steps,
         first_loss=main.first_loss,

@@ -256,3 +256,12 @@ def test_a_no_before_it_spends_creates_nothing(quiet: Project, tiny: Path) -> No
         done = quiet.fleet(*words, "-s", "sandbox", say="n\n")
         assert done.code == 130
         assert "Traceback" not in done.all
+
+
+def test_a_question_that_nobody_can_answer_is_bad_input_and_creates_nothing(quiet: Project, tiny: Path) -> None:
+    for words in (["run", str(quiet.job(tiny))], ["up"]):
+        done = quiet.fleet(*words, "-s", "sandbox", say="")
+        assert done.code == 2
+        assert done.err.rstrip().endswith("there is no terminal to ask. Give --yes, or each answer as a flag.")
+    assert quiet.fleet("up", "-s", "sandbox", "--json", say="").json["what"] == "there is no terminal to ask"
+    assert quiet.left() == []

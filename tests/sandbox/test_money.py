@@ -149,7 +149,7 @@ def test_a_cost_needs_no_fleet_and_says_that_none_is_up(quiet: Project) -> None:
     told = quiet.fleet("cost", "-s", "sandbox", "--json").ok().json
     assert told["parts"] == pytest.approx({"instances": 0.4032, "EBS": 0.0438}, abs=1e-4)
     assert (told["lifetime"], told["up"], told["up_unknown"]) == (55 * 60, None, "")
-    assert told["usd_at_most"] == pytest.approx(told["usd_per_hour"] * 55 / 60)
+    assert told["usd_at_most"] == pytest.approx(told["usd_per_hour"] * 60 / 60)
     out = quiet.fleet("cost", "-s", "sandbox").ok().out
     assert out.startswith("stack sandbox: 2 x m7i.xlarge, on-demand\n")
     assert "not up: nothing bills by the hour" in out

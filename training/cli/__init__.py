@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import importlib
 import sys
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import click
+
+if TYPE_CHECKING:
+    from infra.errors import FleetError
 
 #: name -> where it is, and its line in `fleet --help`.
 COMMANDS = {
@@ -113,6 +116,10 @@ def _run(arguments: list[str]) -> int:
         error.show()
         return 2
     except click.Abort as error:
+        if isinstance(error.__context__, EOFError):
+            from infra.errors import BadInput
+
+            return _told(BadInput("there is no terminal to ask", do="Give --yes, or each answer as a flag."), arguments)
         # click makes one of a Ctrl-C anywhere; only a question that was answered with no has no cause.
         interrupted = isinstance(error.__cause__, KeyboardInterrupt)
         click.echo("Interrupted." if interrupted else "\nNot confirmed: nothing was done.", err=True)
@@ -125,13 +132,17 @@ def _run(arguments: list[str]) -> int:
             import traceback
 
             traceback.print_exc()
-        if "--json" in arguments:
-            import json
-
-            click.echo(json.dumps(error.as_json()))
-        else:
-            click.echo(str(error), err=True)
-        return error.exit_code
+        return _told(error, arguments)
     except BrokenPipeError:
         sys.stderr.close()
         return 0
+
+
+def _told(error: FleetError, arguments: list[str]) -> int:
+    if "--json" in arguments:
+        import json
+
+        click.echo(json.dumps(error.as_json()))
+    else:
+        click.echo(str(error), err=True)
+    return error.exit_code

@@ -11,7 +11,7 @@ from training.cli import options
 @options.stack
 @options.json
 def cost(stack: str | None, as_json: bool) -> int:
-    """What a stack's fleet costs by part: an hour, a day, to the deadline; of one that is up, so far and at most.
+    """What a stack's fleet costs by part: an hour, a day, at most; of one that is up, so far and at most.
 
     At AWS's prices of now; without an account at those that ship, which say how old they are. Exit code 2 where its
     price is more than its stack allows.

@@ -134,13 +134,12 @@ def stop(
     from infra.errors import CloudRefused
     from training.launch import active_runs
     from training.launch import stop as stop_run
-    from training.receipt import no_longer_serves
-    from training.record import Record
+    from training.served import stopped
     from training.steps import started
 
     failed: list[str] = []
-    with reached(run_id, stack, hosts, local, key) as (machines, run, folder):
-        running, _ = active_runs(machines)
+    with reached(run_id, stack, hosts, local, key) as (machines, run, _):
+        running = active_runs(machines)[0]
         live = [one for one in started(machines, run) if one.id in running]
         if not live:
             raise BadInput(
@@ -150,9 +149,7 @@ def stop(
             failed += [f"{one.id} rank {rank}: {error}" for rank, error in stop_run(machines, one, grace).items()]
     if failed:
         raise CloudRefused("; ".join(failed), where=run.id)
-    Record(options.project_root() / ".fleet").state(run.id, "stopped")
-    if (folder / "receipt.json").exists():
-        no_longer_serves(folder / "receipt.json")
+    stopped(options.project_root(), run.id)
     ranks = sorted({rank for one in live for rank in one.ranks})
     if as_json:
         options.put_json({"run": run.id, "stopped": ranks, "steps": [one.step for one in live]})

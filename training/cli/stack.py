@@ -60,7 +60,7 @@ def up(stack: str | None, key: Path | None, yes: bool, as_json: bool) -> None:
         fleet.refuse_over_budget()
     if not yes and not is_up:
         life = span(offer.lifetime.total_seconds()) if offer.lifetime else "unknown"
-        most = "" if offer.most_usd is None else f", ${offer.most_usd:.2f} to its deadline"
+        most = "" if offer.most_usd is None else f", ${offer.most_usd:.2f} at most"
         account = f", in account {number}" if (number := foreseen.account(fleet)) else ""
         asked = f"Create {foreseen.in_words(fleet)}{account}, {_price(offer)}{most} in {life}?"
         click.confirm(asked, abort=True, err=as_json)
@@ -100,12 +100,14 @@ def down(stack: str | None, as_json: bool) -> None:
     from training.cli.reaching import interruptible
     from training.lifecycle import asked_of
     from training.screen import one_stage
+    from training.served import stopped_with
     from training.stack_fleet import StackFleet
 
     fleet = StackFleet(options.project_root(), options.needed_stack(stack))
     fleet.config  # noqa: B018  (a wrong name or file is refused before anything is shown)
     with interruptible(fleet), one_stage("down", as_json=as_json) as say:
         teardown = fleet.down(say)
+    stopped_with(fleet.root, fleet.name)
     if as_json:
         options.put_json({"stack": fleet.name, **asdict(teardown)})
         return

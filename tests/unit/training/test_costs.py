@@ -25,6 +25,7 @@ COST = Cost(
     price="AWS Price List, us-east-1, 2026-11-20 (4 days old)",
     not_counted=("EFS $0.30 a GB-month", "data out of AWS by the GB"),
     lifetime=timedelta(hours=4),
+    ends_after=timedelta(hours=4, minutes=5),
     budget_usd=None,
     max_usd_per_hour=2.0,
 )

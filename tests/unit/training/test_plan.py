@@ -13,7 +13,7 @@ from infra.errors import BadInput
 from training.job import Job
 from training.plan import Offer, Plan, ends_at, make_plan
 
-TWO = Offer("g6.12xlarge", 2, 4, 22.4, 9.2, "list", timedelta(hours=4))
+TWO = Offer("g6.12xlarge", 2, 4, 22.4, 9.2, "list", timedelta(hours=4), timedelta(hours=4))
 
 
 def plan(folder: Path, offer: Offer = TWO, lines: dict[str, int] | None = None, **args: Any) -> Plan:
@@ -168,10 +168,10 @@ def test_more_processes_than_gpus_are_refused(tmp_path: Path) -> None:
         make_plan(Job(command="sft", nproc_per_node=8), tmp_path / "job.yaml", TWO, lines={"nproc_per_node": 7})
 
 
-def test_what_it_costs_at_most_is_price_times_lifetime_and_unknown_where_either_is() -> None:
+def test_what_it_costs_at_most_goes_by_the_last_of_its_ends_and_is_unknown_without_it() -> None:
     assert TWO.most_usd == pytest.approx(36.8)
     assert Offer("x", 1, 0, usd_per_hour=1).most_usd is None
-    assert Offer("x", 1, 0, lifetime=timedelta(hours=1)).most_usd is None
+    assert Offer("x", 1, 0, ends_after=timedelta(hours=1)).most_usd is None
 
 
 def test_the_end_is_a_lifetime_from_now_where_there_is_one() -> None:

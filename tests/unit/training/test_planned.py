@@ -91,7 +91,7 @@ def test_the_json_says_what_the_screen_says(tmp_path: Path) -> None:
     data = json.loads(json.dumps(as_json(planned(tmp_path, fleet), fleet, False)))
     assert data["fleet"] == {"source": "stack", "name": "dev", "is_up": False}
     assert (data["nodes"], data["world_size"], data["lifetime_seconds"]) == (2, 2, timedelta(hours=2).total_seconds())
-    assert data["usd_at_most"] == pytest.approx(2 * data["usd_per_hour"])
+    assert data["usd_at_most"] == pytest.approx(data["usd_per_hour"] * 125 / 60)  # lifetime and the schedule's 5 min
     assert ["NODE_RANK=0" in data["ranks"][0], "NODE_RANK=1" in data["ranks"][1]] == [True, True]
     assert data["send"][0]["bytes"] == 1500
 

@@ -61,6 +61,7 @@ VARIANTS = {
     ),
     "no_price": replace(RECEIPT, money=Money(None, "", None, 0.5, {})),
     "failed": replace(RECEIPT, outcome=replace(OUTCOME, state="failed", step=37, cause=CAUSE)),
+    "apart": replace(RECEIPT, outcome=replace(OUTCOME, world_size=2, together=False)),
     "never_trained": replace(RECEIPT, outcome=None, kept="", stages={"up": 3.0}),
 }
 
