@@ -29,7 +29,7 @@ from training.readiness import Ready
 from training.receipt import Asked, Money, Receipt
 from training.record import Record, Request, Stage
 from training.remote import Machines, all_or_raise
-from training.replacing import at_fault
+from training.replacing import at_fault, refuse_losses
 from training.report import JOB, write_report
 from training.run import Event, Note, Run, now
 from training.ship import ship
@@ -139,7 +139,10 @@ def _up(line: Line, fleet: Fleet, *, launched: bool) -> Inventory:
     with line.stage("up") as telling:
         # A fleet that is whole is used as it is: an update under a run could stop what trains. So is one that has lost
         # a node of it: another machine knows nothing of the run.
-        inventory = fleet.inventory() if launched or fleet.is_whole() else fleet.up(telling.say)
+        as_it_is = launched or fleet.is_whole()
+        if not as_it_is and line.request.fleet_was_up and isinstance(fleet, StackFleet):
+            refuse_losses(fleet)
+        inventory = fleet.inventory() if as_it_is else fleet.up(telling.say)
         telling.detail = f"{len(inventory.nodes)} of {len(inventory.nodes)} nodes"
         return inventory
 

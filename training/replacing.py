@@ -4,6 +4,8 @@ each of its members.
 
 from __future__ import annotations
 
+import dataclasses
+
 from infra import changed, sweep
 from infra.changed import Losses
 from infra.errors import BadInput, CloudRefused
@@ -52,8 +54,9 @@ def _of_it(check: Check) -> bool:
 def resize(fleet: StackFleet, nodes: int, say: Say = quiet) -> Inventory:
     """The fleet with so many nodes, in its stack file too; those that stay keep their order.
 
-    BadInput, and nothing done, where a run is on the fleet or it isn't up. Where AWS has no room for more, the file
-    says what it said before, and the nodes that were there stay.
+    BadInput, and nothing done, where a run is on the fleet, it isn't up, or the stack file has other changes that would
+    take something from it. Where AWS has no room for more, the file says what it said before, and the nodes that were
+    there stay.
     """
     _refuse_busy(fleet)
     before = fleet.config.nodes
@@ -61,6 +64,7 @@ def resize(fleet: StackFleet, nodes: int, say: Say = quiet) -> Inventory:
     wanted = StackFleet(fleet.root, fleet.name, fleet.key)
     try:
         wanted.config  # noqa: B018  (a number that no stack may have is refused before anything is done)
+        refuse_losses(wanted, ends_from=nodes)
         wanted.shrink(say)
         return wanted.up(say)
     except BaseException:
@@ -85,6 +89,18 @@ def losses(fleet: StackFleet) -> Losses:
             do=f"Wait (fleet attach {first}), stop it (fleet stop {first}), or undo the change.",
         )
     return found
+
+
+def refuse_losses(fleet: StackFleet, ends_from: int | None = None) -> None:
+    """BadInput where an `up` would take anything from a fleet that is up, but the ranks from this one on."""
+    found = losses(fleet)
+    unasked = dataclasses.replace(found, ended=tuple(r for r in found.ended if ends_from is None or r < ends_from))
+    if unasked:
+        raise BadInput(
+            f"the stack file was changed since its up, which would {unasked.said}",
+            where=f"stack {fleet.name}",
+            do=f"fleet up -s {fleet.name} makes the changes and asks first; or undo them.",
+        )
 
 
 def _refuse_busy(fleet: StackFleet) -> None:

@@ -179,7 +179,7 @@ def test_an_up_that_would_replace_nodes_is_refused_under_a_run_and_asks_where_th
     goes = "replace the machines of ranks 0-1 with all that is on their disks"
     assert (under.code, under.out) == (2, "")
     assert f"this would {goes}, and run-1234 runs there." in under.err and "fleet stop run-1234" in under.err
-    assert asked.code != 0 and f"R{goes[1:]}; then $0." in asked.out and "nothing was done" in asked.err
+    assert asked.code == 2 and f"R{goes[1:]}; then $0." in asked.out and "no terminal to ask" in asked.err
     assert up.left() == before
 
 

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from project import Done, Project, project_in
 
 NO_ROOM = {"action": "CreateCapacityReservation", "code": "InsufficientInstanceCapacity", "status": 500}
-FEW = {"swift-fleet:sharedFiles": "false", "swift-fleet:candidates": {"zones": ["us-east-1a", "us-east-1b"]}}
+NO_FILES = {"swift-fleet:sharedFiles": "false"}
+FEW = NO_FILES | {"swift-fleet:candidates": {"zones": ["us-east-1a", "us-east-1b"]}}
 
 
 @pytest.fixture(scope="module")
@@ -47,9 +50,11 @@ def test_the_fleet_goes_whole_where_there_is_room_and_stays_there(project: Proje
     assert "unchanged" in project.pulumi("up", "--yes", "-s", "sandbox", "--expect-no-changes").ok().out
 
 
+WOULD = "the stack file was changed since its up, which would replace the machines of ranks 0-1 with"
+
+
 def test_a_dead_node_is_replaced_under_its_rank_and_the_others_stay(project: Project) -> None:
     before = nodes(project)
-    project.fleet("sandbox", "fault", "kill-node", "1").ok()
     done = project.fleet("replace", "1", "-s", "sandbox", "--yes", "--json").ok()
     after = nodes(project)
     assert (after[0]["id"], after[0]["zone"]) == (before[0]["id"], before[0]["zone"])
@@ -78,6 +83,21 @@ def test_a_fleet_is_resized_and_the_lower_ranks_stay(project: Project) -> None:
     assert (kept["State"], kept["TotalInstanceCount"]) == ("active", 1), "what the last node targets"
     project.fleet("down", "-s", "sandbox").ok()
     assert project.left() == []
+
+
+def test_neither_a_resize_nor_a_run_on_what_is_left_brings_another_change_along(project: Project, tiny: Path) -> None:
+    up(project).ok()
+    before = nodes(project)
+    (other,) = {"us-east-1a", "us-east-1b"} - {before[0]["zone"]}
+    file = project.stack(change=NO_FILES | {"swift-fleet:zone": other})
+    refused = project.fleet("resize", "1", "-s", "sandbox", "--yes")
+    assert refused.code == 2 and WOULD.replace("s of ranks 0-1", " of rank 0") in refused.err
+    assert yaml.safe_load(file.read_text())["config"]["swift-fleet:nodes"] == "2"
+    project.cloud().client("ec2").terminate_instances(InstanceIds=[before[1]["id"]])
+    run = project.fleet("run", project.job(tiny), "-s", "sandbox", "--yes")
+    assert run.code == 2 and WOULD in run.err
+    assert nodes(project) == before
+    project.fleet("down", "-s", "sandbox").ok()
 
 
 def test_half_a_spot_fleet_never_stays(project: Project) -> None:

@@ -161,6 +161,8 @@ def test_a_quota_is_told_and_kept_for_machines_and_for_reservations(cloud: Cloud
     beyond = ("VcpuLimitExceeded", 400)
     assert refusal(lambda: cloud.launch(InstanceType="p5.48xlarge")) == beyond
     assert refusal(lambda: ec2.create_capacity_reservation(**RESERVED, InstanceCount=1)) == beyond
+    grown = {"CapacityReservationId": room["CapacityReservationId"], "InstanceCount": 2}
+    assert refusal(lambda: ec2.modify_capacity_reservation(**grown)) == beyond
     spot = {"InstanceType": "p5.48xlarge", "InstanceMarketOptions": {"MarketType": "spot"}}
     [cheap] = cloud.launch(**spot)
     assert refusal(lambda: cloud.launch(**spot)) == ("MaxSpotInstanceCountExceeded", 400)

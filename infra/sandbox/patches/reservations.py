@@ -89,6 +89,10 @@ def describe_capacity_reservations(self: EC2Response) -> ActionResult:
 def modify_capacity_reservation(self: EC2Response) -> ActionResult:
     reservation = find(self.ec2_backend, self._get_param("CapacityReservationId"))
     if count := self._get_param("InstanceCount"):
+        more = int(count) - int(reservation["TotalInstanceCount"])
+        if more > 0 and reservation["ReservationType"] == "default":
+            kind = reservation["InstanceType"]
+            quotas.check(self.ec2_backend, kind, "on-demand", more, reserved(self.ec2_backend))
         reservation["TotalInstanceCount"] = int(count)
     for key in ("EndDate", "EndDateType", "InstanceMatchCriteria"):
         if value := self._get_param(key):
