@@ -82,9 +82,11 @@ class FleetStack:
         Raises CloudRefused with AWS's own words, and with what is left: as `undone` says.
         """
         recorded = self._state()
-        refresh = self._repair(recorded, on_change) or self._renew(on_change) or half_made(recorded)
-        self.walk, self._before = [], self._what_is_there()
-        places = self._places()
+        repaired = self._repair(recorded, on_change)
+        up = _fleet_in(self._state() if cut_off(recorded) else recorded)
+        refresh = repaired or self._renew(up, on_change) or half_made(recorded)
+        self.walk, self._before = [], self._what_is_there(up)
+        places = self._places(up)
         # A quota is of the type, whatever the zone: asked once.
         short = cache(lambda instance_type: shortage(self.cloud, self.config, instance_type, self.config.nodes))
         last: CloudRefused | None = None
@@ -136,12 +138,11 @@ class FleetStack:
                 do=f"{what_is_left(self.cloud, self.name, self.config.nodes)}: fleet down -s {self.name} ends all.",
             ) from again
 
-    def _what_is_there(self) -> str:
+    def _what_is_there(self, up: Outputs | None) -> str:
         """Before an `up`: nodes, the id of the shared files of a fleet whose nodes have ended, or "" for nothing."""
         if sweep.live(self.cloud, self.name):
             return NODES
-        up = None if self.config.file_system_id or self.config.retain else self.outputs()
-        if not (up and up.file_system_id):
+        if not (up and up.file_system_id) or self.config.file_system_id or self.config.retain:
             return ""
         # The state may tell of a fleet that a sweep from elsewhere has ended.
         there = {thing.id for answer in sweep.look(self.cloud, self.name, FILES) for thing in answer.found}
@@ -200,21 +201,20 @@ class FleetStack:
         )
         return parse_outputs({key: value.value for key, value in result.outputs.items()})
 
-    def _places(self) -> tuple[Place | None, ...]:
+    def _places(self, up: Outputs | None) -> tuple[Place | None, ...]:
         """Where to try in turn; (None,) leaves it to the program: the fleet is up, or its room is bought already."""
         from infra.site import choices, subnet_of
 
         if self.config.capacity_reservation_id or self._before == NODES:
             return (None,)
-        up = self.outputs() if self._before and self.config.makes_lustre else None
-        if up:  # FSx for Lustre lives in its subnet, which another zone would replace
+        # FSx for Lustre lives in its subnet, which another zone would replace.
+        if up and self._before and self.config.makes_lustre:
             return (Place(up.nodes[0].instance_type, up.nodes[0].zone),)
         return choices(self.cloud, self.config, subnet_of(self.cloud, self.config))
 
     def outputs(self) -> Outputs | None:
         """The fleet that is up, or None. Nothing is asked of AWS."""
-        told = outputs_in(self._state())
-        return parse_outputs(told) if "nodes" in told else None
+        return _fleet_in(self._state())
 
     def destroy(self, on_change: OnChange = ignore) -> Teardown:
         """Ends everything of the stack: nodes first, then what the state knows, then what only a tag tells of.
@@ -302,12 +302,11 @@ class FleetStack:
             sweep.terminate(self.cloud, nodes)
         return True
 
-    def _renew(self, on_change: OnChange) -> bool:
+    def _renew(self, up: Outputs | None, on_change: OnChange) -> bool:
         """Where AWS ended nodes that the state still counts on (lease, schedule, spot) it must be read anew: True.
 
         If it ended all of them, the schedule goes too: the new nodes' deadline counts from now.
         """
-        up = self.outputs()
         alive = sweep.live(self.cloud, self.name) if up else {}
         gone = [node.id for node in up.nodes if node.id not in alive] if up else []
         if gone and not alive:
@@ -325,3 +324,8 @@ class FleetStack:
             on_change(Change("repair", "scheduler:Schedule", self.name, "started", said))
             sweep.end_schedule(self.cloud, self.name)
         return bool(missing)
+
+
+def _fleet_in(recorded: Mapping[str, Any]) -> Outputs | None:
+    told = outputs_in(recorded)
+    return parse_outputs(told) if "nodes" in told else None
