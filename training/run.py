@@ -237,7 +237,6 @@ class Outcome:
     cause: Cause | None = None
     why: str = ""
     world_size: int | None = None
-    together: bool = True
     step: int = 0
     max_steps: int = 0
     first_loss: float | None = None
@@ -247,6 +246,7 @@ class Outcome:
     best_checkpoint: str = ""
     run_dir: str = ""
     serves: Mapping[int, str] = field(default_factory=dict)
+    together: bool = True
 
 
 Event = (
