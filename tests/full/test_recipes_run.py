@@ -75,8 +75,7 @@ class Bench:
         folder = self.project.root / recipe.name
         folder.mkdir(exist_ok=True)
         job = small(recipe, self.tiny, folder, MORE.get(recipe.name, {}) | more)
-        # The environment of the bench has what the other profiles would bring and a CPU can run.
-        job |= {"profile": "base"} | ({"nproc_per_node": RANKS[recipe.name]} if recipe.name in RANKS else {})
+        job |= {"nproc_per_node": RANKS[recipe.name]} if recipe.name in RANKS else {}
         for plugin in recipe.job.plugins:
             shutil.copy(FOLDER / plugin, folder)
         file = folder / "job.yaml"
