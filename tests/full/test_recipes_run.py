@@ -141,6 +141,8 @@ def test_a_recipe_trains_and_leaves_a_checkpoint(recipe: Recipe, bench: Bench) -
 def understood(recipe: Recipe, left: Left, bench: Bench) -> dict[str, tuple[Any, Any]]:
     """The job's arguments that ms-swift took for something else: name -> (as given, as taken)."""
     given = yaml.safe_load((bench.project.root / recipe.name / "job.yaml").read_text())["args"]
+    if given.get("rlhf_type") == "simpo":  # by ms-swift's own words CPO with that loss (swift/arguments/rlhf_args.py)
+        given |= {"rlhf_type": "cpo", "loss_type": "simpo"}
     taken = json.loads((left.output / "args.json").read_text())
     plain = {name: value for name, value in given.items() if isinstance(value, int | float) or name in MAKES}
     return {name: (value, taken[name]) for name, value in plain.items() if taken[name] != value}

@@ -189,7 +189,9 @@ def test_removed_hosts_are_forgotten_and_the_next_one_becomes_rank_0(
 def test_a_local_run_trains_here_with_no_ssh_and_no_cloud(local: Local) -> None:
     local.done.ok()
     assert "local local: yours, neither made nor ended here" in local.done.out
-    receipt = json.loads(next((local.project.root / "runs").glob("*/receipt.json")).read_text())
+    # Others train here too, by the same fixture.
+    report = Path(local.done.out.rstrip().splitlines()[-1].split()[-1])
+    receipt = json.loads((local.project.root / report).with_name("receipt.json").read_text())
     assert (receipt["outcome"]["state"], receipt["outcome"]["world_size"]) == ("succeeded", 1)
     assert receipt["money"]["actual"] is None
     assert receipt["outcome"]["last_loss"] < receipt["outcome"]["first_loss"]
