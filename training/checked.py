@@ -13,7 +13,7 @@ from typing import Any
 from infra.errors import BadInput
 from infra.written import problems, read_yaml
 from training import chain
-from training.findings import Finding, refuse
+from training.findings import Finding, Severity, refuse
 from training.job import COMMANDS, Job, JobStep
 from training.place import place
 from training.plan import Offer, Plan, make_plan
@@ -149,7 +149,10 @@ def _installed(job: Job) -> list[Finding]:
     if engine := missing(job.args):
         return [Finding("note", "", f"{engine} is in no profile", "Install it on the nodes before the run.")]
     if job.profile and job.profile != asked.profile and asked.profile != "base":
-        return [Finding("note", "profile", f"{asked.why} asks for {asked.profile}, the job says {job.profile}")]
+        # base has nothing of what others are there for; of the others some hold the same packages.
+        how: Severity = "warning" if job.profile == "base" else "note"
+        what = f"{asked.why} asks for {asked.profile}, the job says {job.profile}"
+        return [Finding(how, "profile", what, "Take profile out: the arguments choose it.")]
     return []
 
 

@@ -96,6 +96,18 @@ def test_the_release_that_a_job_is_written_for_is_held_against_the_nodes(tmp_pat
     assert (one.severity, one.where) == ("error", "ms_swift")
 
 
+def test_a_profile_that_lacks_what_the_arguments_ask_for_is_told_before_the_launch(tmp_path: Path) -> None:
+    """A GRPO job that named base was set up, launched, and failed at its import of math_verify."""
+    grpo = {"command": "rlhf", "args": {**SFT, "rlhf_type": "grpo", "reward_funcs": "accuracy", "use_vllm": False}}
+    assert not [one for one in said(tmp_path, grpo) if one.where == "profile"]
+    told = {}
+    for profile in ("base", "train", "vllm"):
+        found = [one for one in said(tmp_path, grpo | {"profile": profile}) if one.where == "profile"]
+        told[profile] = [(one.severity, one.what) for one in found]
+    lacks = "reward_funcs accuracy asks for train, the job says"
+    assert told == {"base": [("warning", f"{lacks} base")], "train": [], "vllm": [("note", f"{lacks} vllm")]}
+
+
 #: Row -> the command that a job can be.
 COMMANDS = {
     "CLI-1": "swift sft", "CLI-2": "swift pt", "CLI-3": "swift rlhf", "CLI-4": "swift infer", "CLI-5": "swift deploy",
