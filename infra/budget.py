@@ -7,8 +7,7 @@ from datetime import timedelta
 
 from infra.cost import HourlyCost, over_cap
 from infra.errors import BadInput
-from infra.guardrails import GRACE
-from infra.settings import PREFIX, StackConfig
+from infra.settings import GRACE, PREFIX, StackConfig
 
 #: What a budget must buy at least, so that it isn't spent on booting alone: the slowest first boot of a GPU node that
 #: installs its software, of 8 to 12 min (aws-samples/awsome-distributed-ai, July 2026). Ours on AWS is not measured.

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import pulumi
 import pulumi_aws as aws
@@ -17,8 +17,6 @@ import pulumi_aws as aws
 from infra.access import trust
 from infra.tags import STACK_TAG
 
-#: After the nodes' own leases, so that it fires only where a lease did not.
-GRACE = timedelta(minutes=5)
 TERMINATE = "arn:aws:scheduler:::aws-sdk:ec2:terminateInstances"
 
 

@@ -19,7 +19,7 @@ from infra.catalog import catalog
 from infra.cloud import Cloud, cloud_of
 from infra.cost import priced
 from infra.errors import CloudRefused, FleetError
-from infra.guardrails import GRACE, Guardrails, GuardrailsArgs
+from infra.guardrails import Guardrails, GuardrailsArgs
 from infra.lustre import Lustre, LustreArgs
 from infra.network import Network, NetworkArgs
 from infra.nodes import Nodes, NodesArgs, fleet_name, node_name
@@ -80,7 +80,7 @@ def fleet(
     name = fleet_name(stack)
     tags = {STACK_TAG: stack}
 
-    ends_at = site.now + config.lifetime + GRACE
+    ends_at = site.now + config.ends_after
     capacity = Capacity(name, capacity_args(config, site.place, tags, ends_at, reserved=site.reserved), opts)
     way = ways(config, len(site.interfaces) > 1)
     access = Access(name, AccessArgs(key, config.instance_role, right_to(config.s3), way.session, tags), opts)

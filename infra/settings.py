@@ -34,6 +34,8 @@ PROJECT = "swift-fleet"
 PREFIX = f"{PROJECT}:"
 #: Of the root snapshot of AWS's Deep Learning base image, which EC2 refuses to put on a smaller disk.
 IMAGE_GIB = 75
+#: AWS's schedule comes so long after the nodes' own leases, so that it fires only where a lease did not.
+GRACE = timedelta(minutes=5)
 
 
 #: What scripts/locks has a list of packages for.
@@ -254,6 +256,11 @@ class StackConfig(BaseModel):
     @property
     def makes_lustre(self) -> bool:
         return self.shared_files and self.storage == "fsx" and not self.file_system_id
+
+    @property
+    def ends_after(self) -> timedelta:
+        """From a launch to the last of its ends, AWS's schedule."""
+        return self.lifetime + GRACE
 
     @property
     def wants_efa(self) -> bool:

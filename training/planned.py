@@ -228,9 +228,7 @@ def _dearest(fleet: StackFleet, kind: str, cost: HourlyCost) -> str:
     if cost.total is None:
         return f"{said} what is UNKNOWN: {cost.unknown}"
     config = fleet.config
-    from infra.guardrails import GRACE
-
-    most = cost.total * ((config.lifetime + GRACE) / timedelta(hours=1))
+    most = cost.total * (config.ends_after / timedelta(hours=1))
     held = most if config.budget is None else min(most, config.budget)
     return f"{said} ${cost.total:.4f} an hour, at most ${held:.2f}"
 

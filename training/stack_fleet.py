@@ -138,7 +138,6 @@ class StackFleet:
 
     def offer(self) -> Offer:
         from infra.budget import bounded
-        from infra.guardrails import GRACE
 
         cost = self.hourly_cost
         config = bounded(self.config_here, cost)
@@ -147,7 +146,7 @@ class StackFleet:
             usd_per_hour=cost.total,
             price_source=cost.unknown or cost.dated,
             lifetime=config.lifetime,
-            ends_after=config.lifetime + GRACE,
+            ends_after=config.ends_after,
             budget_usd=config.budget,
             max_usd_per_hour=config.max_usd_per_hour,
         )

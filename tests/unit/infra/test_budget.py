@@ -10,9 +10,8 @@ from infra.budget import ONE_BOOT, bounded, capped, within_budget
 from infra.catalog import catalog
 from infra.cost import hourly_cost
 from infra.errors import BadInput
-from infra.guardrails import GRACE
 from infra.prices import shipped
-from infra.settings import StackConfig
+from infra.settings import GRACE, StackConfig
 
 PRICED = sorted(name for name, kind in catalog().types.items() if kind.usd_per_hour)
 

@@ -20,11 +20,10 @@ from infra.cost import hourly_cost
 from infra.errors import BadInput
 from infra.existing import ExistingSubnet, Ground
 from infra.fabric import Interface
-from infra.guardrails import GRACE
 from infra.place import Place
 from infra.prices import Price, shipped
 from infra.program import fleet_program
-from infra.settings import StackConfig, from_pulumi
+from infra.settings import GRACE, StackConfig, from_pulumi
 from infra.site import Site
 from infra.ways import ways
 
