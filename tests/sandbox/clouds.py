@@ -5,16 +5,15 @@ from __future__ import annotations
 import base64
 import io
 import socket
-import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import boto3
 import fabric
 import paramiko
-import pytest
+import project
 from botocore.config import Config
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -25,20 +24,8 @@ from infra.sandbox.state import Running
 DLAMI = "/aws/service/deeplearning/ami/x86_64/base-oss-nvidia-driver-gpu-amazon-linux-2023/latest/ami-id"
 
 
-def eventually(what: Callable[[], Any], *, within: float = 15.0) -> Any:
-    """The first true value of `what`; fails when the deadline has passed."""
-    deadline = time.monotonic() + within
-    while not (value := what()):
-        if time.monotonic() > deadline:
-            pytest.fail(f"not within {within} s: {getattr(what, '__name__', what)}")
-        time.sleep(0.03)
-    return value
-
-
-def free_port(address: str = "127.0.0.1") -> int:
-    with socket.socket() as probe:
-        probe.bind((address, 0))
-        return int(probe.getsockname()[1])
+#: Its own bound: nothing here trains.
+eventually = partial(project.eventually, within=15.0)
 
 
 @dataclass
@@ -137,7 +124,7 @@ def new_key() -> tuple[str, bytes]:
 
 
 def start_cloud(state: Path, vpc_cidr: str = "127.78.0.0/16") -> Cloud:
-    cloud = Cloud(process.start(state, free_port(), free_port()), state)
+    cloud = Cloud(process.start(state, project.free_port(), project.free_port()), state)
     ec2 = cloud.client("ec2")
     cloud.vpc = ec2.create_vpc(CidrBlock=vpc_cidr)["Vpc"]["VpcId"]
     block = vpc_cidr.replace(".0.0/16", ".1.0/24")
