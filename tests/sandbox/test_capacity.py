@@ -50,11 +50,9 @@ def test_the_fleet_goes_whole_where_there_is_room_and_stays_there(project: Proje
     assert "unchanged" in project.pulumi("up", "--yes", "-s", "sandbox", "--expect-no-changes").ok().out
 
 
-WOULD = "the stack file was changed since its up, which would replace the machines of ranks 0-1 with"
-
-
 def test_a_dead_node_is_replaced_under_its_rank_and_the_others_stay(project: Project) -> None:
     before = nodes(project)
+    project.fleet("sandbox", "fault", "kill-node", "1").ok()
     done = project.fleet("replace", "1", "-s", "sandbox", "--yes", "--json").ok()
     after = nodes(project)
     assert (after[0]["id"], after[0]["zone"]) == (before[0]["id"], before[0]["zone"])
@@ -83,6 +81,9 @@ def test_a_fleet_is_resized_and_the_lower_ranks_stay(project: Project) -> None:
     assert (kept["State"], kept["TotalInstanceCount"]) == ("active", 1), "what the last node targets"
     project.fleet("down", "-s", "sandbox").ok()
     assert project.left() == []
+
+
+WOULD = "the stack file was changed since its up, which would replace the machines of ranks 0-1 with"
 
 
 def test_neither_a_resize_nor_a_run_on_what_is_left_brings_another_change_along(project: Project, tiny: Path) -> None:
