@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import math
-from datetime import timedelta
+from collections.abc import Collection
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
 from infra.cost import HourlyCost, over_cap
 from infra.errors import BadInput
 from infra.settings import GRACE, PREFIX, StackConfig
+
+if TYPE_CHECKING:
+    from infra.kinds import Node
 
 #: What a budget must buy at least, so that it isn't spent on booting alone: the slowest first boot of a GPU node that
 #: installs its software, of 8 to 12 min (aws-samples/awsome-distributed-ai, July 2026). Ours on AWS is not measured.
 ONE_BOOT = timedelta(minutes=12)
 #: Longer than any lifetime: a budget that buys more than this buys enough.
 FOREVER_H = 24 * 365
+_HOUR, _MINUTE = timedelta(hours=1), timedelta(minutes=1)
 
 
 def capped(config: StackConfig, budget: float | None) -> StackConfig:
@@ -23,13 +29,63 @@ def capped(config: StackConfig, budget: float | None) -> StackConfig:
     return config.model_copy(update={"budget": budget})
 
 
-def within_budget(config: StackConfig, cost: HourlyCost) -> StackConfig:
+def within_budget(config: StackConfig, cost: HourlyCost, alive: Collection[Node] = ()) -> StackConfig:
     """The same stack with the lifetime that its budget buys, if that is the shorter one.
 
-    Raises BadInput as `refuse` does.
+    alive: nodes that run, which keep their ends: those that come beside them live on what the budget leaves.
+
+    Raises BadInput as `refuse` does, and where that is less than a boot.
     """
     refuse(config, cost)
-    return bounded(config, cost)
+    there, new = bounded(config, cost), config.nodes - len(alive)
+    if config.budget is None or not cost.total or not alive or new <= 0:
+        return there
+    each = cost.total / config.nodes
+    taken = each * _hours(alive)
+    left = timedelta(hours=min((config.budget - taken) / (each * new), FOREVER_H)) - GRACE
+    if left < ONE_BOOT:
+        raise BadInput(
+            f"of ${config.budget:.2f} its nodes that run take ${taken:.2f} to their ends: too little is left for "
+            f"{new} more",
+            where=f"{PREFIX}budget",
+            do="Raise it, or leave the number of nodes as it is.",
+        )
+    return there.model_copy(update={"lifetime": min(there.lifetime, left // _MINUTE * _MINUTE)})
+
+
+def grown(config: StackConfig, cost: HourlyCost, alive: Collection[Node], now: datetime) -> float | None:
+    """USD at most of a fleet that gets `config.nodes` nodes while `alive` run, from the first launch to the last of its
+    ends; None where no price or no end is known.
+
+    Raises BadInput as `within_budget` does, and where the budget would end the new nodes before those that run: a gang
+    ends with the first of its members.
+    """
+    refuse(config, cost)
+    untold = any(one.lifetime is None for one in alive)
+    if not cost.total or (untold and config.budget is None):
+        return None
+    each, new, ran = cost.total / config.nodes, config.nodes - len(alive), _hours(alive)
+    last = max(one.ends_at for one in alive if one.ends_at) + GRACE
+    whole = each * (ran + new * ((last - now) / _HOUR))
+    if config.budget is not None and whole > config.budget:
+        raise BadInput(
+            f"with {config.nodes} nodes it would cost up to ${whole:.2f} to its end at {last:%Y-%m-%d %H:%M} UTC, and "
+            f"its budget is ${config.budget:.2f}",
+            where=f"{PREFIX}budget",
+            do="Raise it in the stack file first, or take fewer nodes.",
+        )
+    return each * (ran + new * (within_budget(config, cost, alive).ends_after / _HOUR))
+
+
+def _hours(alive: Collection[Node]) -> float:
+    """From each node's launch to the last of its ends, added up. BadInput where one's is not known."""
+    if untold := [one.id for one in alive if one.lifetime is None]:
+        raise BadInput(
+            f"when {', '.join(untold)} ends is not known: it has no lifetime tag",
+            where=f"{PREFIX}budget",
+            do="fleet replace its rank, or end the fleet and make it anew.",
+        )
+    return sum((one.lifetime + GRACE for one in alive if one.lifetime), timedelta()) / _HOUR
 
 
 def bounded(config: StackConfig, cost: HourlyCost) -> StackConfig:
@@ -71,4 +127,4 @@ def _bought(config: StackConfig, cost: HourlyCost) -> timedelta | None:
     if config.budget is None or not cost.total:
         return None
     hours = timedelta(hours=min(config.budget / cost.total, FOREVER_H)) - GRACE
-    return hours // timedelta(minutes=1) * timedelta(minutes=1)
+    return hours // _MINUTE * _MINUTE

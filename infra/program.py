@@ -235,7 +235,7 @@ def within_means(config: StackConfig, site: Site, cloud: Cloud) -> StackConfig:
     if config.budget is None and config.max_usd_per_hour is None:
         return config
     there = config_at(config, site.place)
-    return within_budget(there, priced(there, cloud))
+    return within_budget(there, priced(there, cloud), site.alive)
 
 
 def _user_data(config: StackConfig, storage: Storage | Lustre | None) -> pulumi.Output[str]:

@@ -31,7 +31,7 @@ from infra.ways import ways
 class Site:
     """now: AWS's clock. operator_cidr: "" where SSH is open to nobody. subnet, files, lustre: existing ones, None for
     the stack's own. ground: where in an existing VPC. interfaces: of each node; none is one plain interface. reserved:
-    whether a node that runs targets a reservation.
+    whether a node that runs targets a reservation. alive: the nodes that run already.
     """
 
     place: Place
@@ -43,6 +43,7 @@ class Site:
     files: ExistingFiles | None = None
     lustre: ExistingLustre | None = None
     reserved: bool = False
+    alive: tuple[sweep.Node, ...] = ()
 
 
 def survey(cloud: Cloud, config: StackConfig, stack: str, place: Place | None = None) -> Site:
@@ -84,6 +85,7 @@ def survey(cloud: Cloud, config: StackConfig, stack: str, place: Place | None = 
         files=read_files(cloud, config, stack, place.zone, vpc_id),
         lustre=read_lustre(cloud, config, stack, vpc_id),
         reserved=any(node.reservation for node in alive),
+        alive=tuple(alive),
     )
 
 

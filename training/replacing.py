@@ -5,9 +5,12 @@ each of its members.
 from __future__ import annotations
 
 import dataclasses
+from dataclasses import dataclass
 
 from infra import changed, sweep
+from infra.budget import grown
 from infra.changed import Losses
+from infra.cost import priced
 from infra.errors import BadInput, CloudRefused
 from infra.session import Change
 from infra.stack_files import write_nodes
@@ -51,13 +54,42 @@ def _of_it(check: Check) -> bool:
     return not check.ok and (check.name == ANSWER or check.name in CHECKS and CHECKS[check.name].of_machine)
 
 
+@dataclass(frozen=True)
+class Resized:
+    """What another number of nodes costs an hour, before and after. usd_at_most: from the first launch to the last of
+    its ends; None for fewer nodes, or where it can't be told."""
+
+    before: float | None
+    after: float | None
+    usd_at_most: float | None = None
+
+    def __str__(self) -> str:
+        """$10.00 -> $40.00 an hour, up to $155.00 to its end"""
+        if self.before is None or self.after is None:
+            return "no price known"
+        most = "" if self.usd_at_most is None else f", up to ${self.usd_at_most:.2f} to its end"
+        return f"${self.before:.2f} -> ${self.after:.2f} an hour{most}"
+
+
+def resized(fleet: StackFleet, nodes: int) -> Resized:
+    """BadInput where the fleet isn't up, or its budget or `maxUsdPerHour` forbids so many."""
+    alive = [node for node in fleet.live().values() if node.state in ("pending", "running")]
+    if not alive:
+        raise BadInput(f"the fleet of stack {fleet.name} is not up", do=f"fleet up -s {fleet.name}")
+    wanted = fleet.config_here.model_copy(update={"nodes": nodes})
+    cost = priced(wanted, fleet.stack.cloud)
+    most = grown(wanted, cost, alive, fleet.stack.cloud.now()) if nodes > len(alive) else None
+    return Resized(fleet.hourly_cost.total, cost.total, most)
+
+
 def resize(fleet: StackFleet, nodes: int, say: Say = quiet) -> Inventory:
     """The fleet with so many nodes, in its stack file too; those that stay keep their order.
 
-    BadInput, and nothing done, where a run is on the fleet, it isn't up, or the stack file has other changes that would
-    take something from it. Where AWS has no room for more, the file says what it said before, and the nodes that were
-    there stay.
+    BadInput, and nothing done, as `resized` says, where a run is on the fleet, or the stack file has other changes that
+    would take something from it. Where AWS has no room for more, the file says what it said before, and the nodes that
+    were there stay.
     """
+    resized(fleet, nodes)
     _refuse_busy(fleet)
     before = fleet.config.nodes
     write_nodes(fleet.root, fleet.name, nodes)

@@ -270,6 +270,7 @@ def test_a_fleet_that_found_room_as_a_dearer_type_ends_by_its_budget_at_that_typ
         up = quiet.fleet("cost", "-s", "sandbox", "--json").ok().json["up"]
         assert (up["nodes"], up["unknown"]) == (2, "")
         assert 0 < up["usd_so_far"] < up["usd_at_most"] <= 0.45
+        more_is_refused_before_anything_is_done(quiet)
         told = quiet.fleet("ps", "--json").ok().json
         machines = [row for row in told["bills"] if row["kind"] == "instance"]
         assert [(row["stack"], row["usd_per_hour"]) for row in machines] == [("sandbox", 0.2016)] * 2
@@ -278,3 +279,22 @@ def test_a_fleet_that_found_room_as_a_dearer_type_ends_by_its_budget_at_that_typ
         eventually(lambda: "no node is up" in quiet.fleet("status", "-s", "sandbox").ok().out)
     finally:
         quiet.fleet("down", "-s", "sandbox").ok()
+
+
+def more_is_refused_before_anything_is_done(project: Project) -> None:
+    """Of a fleet whose two nodes take all of its budget; then, with a larger one, what more costs, before it asks."""
+    file = project.root / "stacks" / "Pulumi.sandbox.yaml"
+    before = file.read_text()
+    refused = project.fleet("resize", "3", "-s", "sandbox", "--yes")
+    assert (refused.code, refused.err.count("\n")) == (2, 1), refused.all
+    assert refused.err.startswith("swift-fleet:budget  with 3 nodes it would cost up to $0.6")
+    assert file.read_text() == before
+    file.write_text(before.replace("swift-fleet:nodes: '2'", "swift-fleet:nodes: '3'").replace('"2"', '"3"'))
+    assert file.read_text() != before
+    plain = project.fleet("up", "-s", "sandbox", "--yes")
+    assert (plain.code, "its nodes that run take $0.4" in plain.err) == (2, True), plain.all
+    assert len(project.fleet("status", "-s", "sandbox", "--json").ok().json["nodes"]) == 2
+    file.write_text(before.replace("0.45", "9"))
+    asked = project.fleet("resize", "3", "-s", "sandbox", say="n\n")
+    assert "2 -> 3 nodes, $0.45 -> $0.67 an hour, up to $" in asked.out and asked.code != 0
+    file.write_text(before)

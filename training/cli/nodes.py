@@ -98,14 +98,14 @@ def resize(nodes: int, stack: str | None, key: Path | None, yes: bool, as_json: 
     """Give a fleet that is up NODES nodes, in its stack file too. Refused while a run is on it."""
     from training.cli.reaching import interruptible
     from training.replacing import resize as to
+    from training.replacing import resized
     from training.screen import one_stage
     from training.stack_fleet import StackFleet
 
     fleet = StackFleet(options.project_root(), options.needed_stack(stack), key)
-    offer = fleet.offer()
     if not yes:
-        each = "" if offer.usd_per_hour is None else f", ${offer.usd_per_hour / offer.nodes:.2f} an hour each"
-        click.confirm(f"{offer.nodes} -> {nodes} nodes{each}?", abort=True, err=as_json)
+        question = f"{fleet.config.nodes} -> {nodes} nodes, {resized(fleet, nodes)}?"
+        click.confirm(question, abort=True, err=as_json)
     with interruptible(fleet), one_stage("resize", as_json=as_json) as say:
         inventory = to(fleet, nodes, say)
     if as_json:

@@ -1,15 +1,16 @@
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infra.budget import ONE_BOOT, bounded, capped, within_budget
+from infra.budget import ONE_BOOT, bounded, capped, grown, within_budget
 from infra.catalog import catalog
-from infra.cost import hourly_cost
+from infra.cost import HourlyCost, hourly_cost
 from infra.errors import BadInput
+from infra.kinds import Node
 from infra.prices import shipped
 from infra.settings import GRACE, StackConfig
 
@@ -108,3 +109,79 @@ def test_of_the_stacks_budget_and_the_runs_the_smaller_counts(
 def test_a_fleet_that_is_up_is_looked_at_though_its_price_is_not_known_any_more() -> None:
     asked = config(budget=200)
     assert bounded(asked, hourly_cost(asked, shipped("eu-west-1", asked.instance_type))) == asked
+
+
+NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
+
+
+def running(count: int, ago: timedelta = timedelta(hours=1), lifetime: timedelta | None = None) -> list[Node]:
+    return [Node(f"i-{number}", "running", "g6.xlarge", "us-east-1a", NOW - ago, lifetime) for number in range(count)]
+
+
+def ten_an_hour(nodes: int, **fields: object) -> tuple[StackConfig, HourlyCost]:
+    """So many nodes of $10 an hour each."""
+    return config(instanceType="g6.xlarge", nodes=nodes, **fields), HourlyCost({"instances": 10.0 * nodes}, "a list")
+
+
+NINE_H_55 = timedelta(hours=9, minutes=55)
+
+
+def test_what_a_budget_has_bought_already_buys_no_second_fleet_beside_it() -> None:
+    asked, cost = ten_an_hour(10, budget=100, lifetime="12h")
+    with pytest.raises(BadInput) as refused:
+        within_budget(asked, cost, running(1, lifetime=NINE_H_55))
+    assert str(refused.value) == (
+        "swift-fleet:budget  of $100.00 its nodes that run take $100.00 to their ends: too little is left for 9 more. "
+        "Raise it, or leave the number of nodes as it is."
+    )
+
+
+def test_nodes_that_come_beside_others_live_on_what_the_budget_leaves() -> None:
+    asked, cost = ten_an_hour(3, budget=100, lifetime="4h")
+    old = running(1, lifetime=timedelta(hours=3, minutes=55))  # $40, and $60 for two
+    assert within_budget(asked, cost, old).lifetime == timedelta(hours=2, minutes=55)
+    dear = HourlyCost({"instances": 60.0}, "a list")  # now $20 each: $80 for the old one, $20 for two
+    assert within_budget(asked, dear, old).lifetime == timedelta(minutes=25)
+
+
+def test_a_node_in_place_of_one_that_is_lost_lives_as_long_as_the_others() -> None:
+    asked, cost = ten_an_hour(4, budget=400, lifetime="12h")
+    assert within_budget(asked, cost, running(3, lifetime=NINE_H_55)).lifetime == NINE_H_55
+
+
+def test_a_fleet_grows_within_its_budget_to_its_end_or_not_at_all() -> None:
+    old = running(1, lifetime=timedelta(hours=4))
+    asked, cost = ten_an_hour(2, budget=100, lifetime="4h")
+    each = 4 + 5 / 60
+    assert grown(asked, cost, old, NOW) == pytest.approx(2 * 10 * each)
+    asked, cost = ten_an_hour(10, budget=180, lifetime="12h")
+    with pytest.raises(BadInput) as refused:
+        grown(asked, cost, running(1, lifetime=NINE_H_55), NOW)
+    assert str(refused.value) == (
+        "swift-fleet:budget  with 10 nodes it would cost up to $910.00 to its end at 2026-11-24 21:00 UTC, and its "
+        "budget is $180.00. Raise it in the stack file first, or take fewer nodes."
+    )
+    asked, cost = ten_an_hour(3, maxUsdPerHour=25)
+    with pytest.raises(BadInput, match="it costs \\$30.00 an hour, more than \\$25.00"):
+        grown(asked, cost, old, NOW)
+
+
+def test_a_node_whose_end_nobody_knows_is_no_free_one() -> None:
+    asked, cost = ten_an_hour(2, budget=100)
+    with pytest.raises(BadInput, match="when i-0 ends is not known: it has no lifetime tag"):
+        grown(asked, cost, running(1), NOW)
+    asked, cost = ten_an_hour(2)
+    assert grown(asked, cost, running(1), NOW) is None
+
+
+@given(st.integers(1, 8), st.integers(1, 8), st.floats(1, 1e4), st.integers(10, 14 * 24 * 60))
+def test_no_growth_overruns_a_budget(old: int, new: int, budget: float, minutes: int) -> None:
+    before, cost = ten_an_hour(old, budget=budget, lifetime=f"{minutes}m")
+    after, dearer = ten_an_hour(old + new, budget=budget, lifetime=f"{minutes}m")
+    try:
+        alive = running(old, lifetime=within_budget(before, cost).lifetime)
+        joined = within_budget(after, dearer, alive)
+    except BadInput:
+        return
+    hours = (sum((one.lifetime + GRACE for one in alive if one.lifetime), new * joined.ends_after)) / timedelta(hours=1)
+    assert 10 * hours <= budget * 1.000001
