@@ -6,7 +6,7 @@ A finder looks for one stack's things, or, without a stack, for those of all.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -92,16 +92,17 @@ def nodes(cloud: Cloud, stack: str | None) -> Iterator[Node]:
                 one["InstanceType"],
                 one["Placement"]["AvailabilityZone"],
                 one["LaunchTime"].astimezone(UTC),
-                _lifetime(tags.get(LIFETIME_TAG, "")),
+                lifetime_of(one),
                 tags[STACK_TAG],
                 target.get("CapacityReservationId", ""),
             )
 
 
-def _lifetime(text: str) -> timedelta | None:
-    """Of a tag that a person may have written over: None where it is no duration."""
+def lifetime_of(instance: Mapping[str, Any]) -> timedelta | None:
+    """By its tag, which a person may have written over: None where it is no duration."""
+    tags = {tag["Key"]: tag["Value"] for tag in instance.get("Tags", [])}
     try:
-        return parse_duration(text)
+        return parse_duration(tags.get(LIFETIME_TAG, ""))
     except ValueError:
         return None
 

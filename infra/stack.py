@@ -42,6 +42,7 @@ from infra.sweep import Teardown
 
 #: What may be there before an `up`, beside shared files, which go by their id.
 NODES = "nodes"
+SCHEDULE = "aws:scheduler/schedule:Schedule"
 
 
 class FleetStack:
@@ -269,10 +270,15 @@ class FleetStack:
     def take_up_ends(self) -> None:
         """After `fleet extend`: the engine's state learns the new times. Else an `up` that changes the schedule for
         another reason would send the old time along."""
-        moved = ("aws:scheduler/schedule:Schedule", "aws:ec2/instance:Instance")
+        moved = (SCHEDULE, "aws:ec2/instance:Instance")
         urns = [one["urn"] for one in self._state().get("resources", []) if one["type"] in moved]
         if urns:
             self._session.run(lambda stack: stack.refresh(target=urns, color="never"))
+
+    def last_end(self) -> datetime | None:
+        """The time of its AWS schedule as the engine has recorded it, UTC; None where it knows of none."""
+        held = (one for one in self._state().get("resources", []) if one["type"] == SCHEDULE)
+        return max(filter(None, (ends.parse_at(one["outputs"]["scheduleExpression"]) for one in held)), default=None)
 
     def _state(self) -> dict[str, Any]:
         """What the engine has recorded: {} where there is no stack."""

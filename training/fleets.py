@@ -18,6 +18,7 @@ from training.plan import Offer
 from training.stack_fleet import Say, StackFleet, quiet
 
 if TYPE_CHECKING:
+    from infra.lived import Lived
     from infra.sweep import Teardown
 
 
@@ -46,7 +47,8 @@ class Fleet(Protocol):
     def down(self, say: Say = quiet) -> Teardown | None:
         """Ends the fleet and proves it; None where there is nothing of ours to end."""
 
-    def billing_since(self) -> datetime | None: ...
+    def lived(self, began: datetime) -> Lived | None:
+        """How long it has billed since `began`; None where it is not ours to pay."""
 
 
 @dataclass
@@ -85,7 +87,7 @@ class HostsFleet:
     def down(self, say: Say = quiet) -> None:
         return None
 
-    def billing_since(self) -> datetime | None:
+    def lived(self, began: datetime) -> None:
         return None
 
 
@@ -117,7 +119,7 @@ class LocalFleet:
     def down(self, say: Say = quiet) -> None:
         return None
 
-    def billing_since(self) -> datetime | None:
+    def lived(self, began: datetime) -> None:
         return None
 
     def _gpus(self) -> int:

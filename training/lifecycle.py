@@ -10,7 +10,6 @@ import json
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,13 +25,14 @@ from training.launch import active_runs, find_run, launch, refuse_busy
 from training.plan import Plan
 from training.preflight import look
 from training.readiness import Ready
-from training.receipt import Asked, Money, Receipt
+from training.receipt import Asked, Receipt
 from training.record import Record, Request, Stage
 from training.remote import Machines, all_or_raise
 from training.replacing import at_fault, refuse_losses
 from training.report import JOB, write_report
 from training.run import Event, Note, Run, now
 from training.ship import ship
+from training.spent import began, money
 from training.stack_fleet import StackFleet
 from training.steps import Chain, fetch, follow, ready_for
 from training.telling import Line
@@ -252,7 +252,7 @@ def finish(
 ) -> Receipt:
     """Ends the fleet unless it is left up, and writes the receipt and the report."""
     request = line.request
-    since = fleet.billing_since()
+    lived = fleet.lived(began(line.record.events(request.run_id)))
     facts: dict[str, object] = {}
     if not left_up and request.source == "stack":
         with line.stage("down") as telling:
@@ -268,7 +268,7 @@ def finish(
         made = receipts.make_receipt(
             request,
             events,
-            _money(request, fleet, since, events),
+            money(request, fleet, lived, events),
             left_up=left_up and request.source == "stack",
             nodes_gone=nodes_gone,
             **facts,
@@ -283,21 +283,3 @@ def finish(
     ended = made.outcome.state if made.outcome else "ended"
     line.record.state(request.run_id, "serves" if made.serves else ended)
     return made
-
-
-def _money(request: Request, fleet: Fleet, since: datetime | None, events: list) -> Money:
-    """The fleet's time is the run's where the run made it; else only the time that the run took of it."""
-    offer = fleet.offer()
-    began = events[0].at if events else now()
-    billed_from = began if request.fleet_was_up or since is None else since
-    parts = fleet.hourly_cost.parts if isinstance(fleet, StackFleet) else {}
-    return Money(
-        usd_per_hour=offer.usd_per_hour,
-        price_source=offer.price_source,
-        planned_most=offer.most_usd,
-        billed_hours=(now() - billed_from).total_seconds() / 3600 if request.source == "stack" else None,
-        parts_per_hour=parts,
-        planned_hours=offer.ends_after.total_seconds() / 3600 if offer.ends_after else None,
-        budget=offer.budget_usd,
-        not_counted=fleet.hourly_cost.by_use if isinstance(fleet, StackFleet) else (),
-    )

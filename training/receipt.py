@@ -21,7 +21,8 @@ from training.told import StepDone, Told, by_step, seconds_by_stage, steps_done
 class Money:
     """USD. planned_most: to the last of its ends; actual: billed time x the fleet's hourly price.
 
-    billed_hours: from the first node's launch to the last one's end (or to now where the fleet is left up);
+    billed_hours: from the first node's launch to the last one's end (or to now where the fleet is left up), or only the
+    most that it can be (at_most), where the nodes ended by themselves and nobody tells any more when;
     planned_hours: to that end; not_counted: what bills by use, so that no hour has a price.
     """
 
@@ -33,6 +34,7 @@ class Money:
     planned_hours: float | None = None
     budget: float | None = None
     not_counted: tuple[str, ...] = ()
+    at_most: bool = False
 
     @property
     def parts(self) -> dict[str, tuple[float | None, float | None]]:
@@ -45,7 +47,14 @@ class Money:
     @property
     def within_budget(self) -> bool | None:
         """None without a budget, or where what was spent is unknown."""
-        return None if self.budget is None or self.actual is None else self.actual <= self.budget
+        if self.budget is None or self.actual is None:
+            return None
+        return True if self.actual <= self.budget else None if self.at_most else False
+
+    @property
+    def most(self) -> str:
+        """What stands behind each amount and time that was billed."""
+        return " at most" if self.at_most else ""
 
     @property
     def actual(self) -> float | None:
@@ -172,14 +181,14 @@ def lines(receipt: Receipt) -> list[str]:
     """The receipt as a person reads it on the terminal."""
     out = [_headline(receipt)]
     money = receipt.money
-    actual = f"${money.actual:.2f}" if money.actual is not None else "unknown"
+    actual = f"${money.actual:.2f}{money.most}" if money.actual is not None else "unknown"
     planned = f"${money.planned_most:.2f} at most" if money.planned_most is not None else "unknown"
     if money.usd_per_hour is not None:
         out.append(f"{'':17}{'planned':22}actual")
         billed = span((money.billed_hours or 0) * 3600)
-        rate = f"${money.usd_per_hour:.4f} an hour x {billed}, {money.price_source}"
+        rate = f"${money.usd_per_hour:.4f} an hour x {billed}{money.most}, {money.price_source}"
         for name, (most, spent) in money.parts.items():
-            out.append(f"{name:17}{_usd(most):22}{_usd(spent)}")
+            out.append(f"{name:17}{_usd(most):22}{_usd(spent)}{money.most}")
         out.append(f"{'fleet':17}{planned:22}{actual}   {rate}")
         if money.budget is not None:
             kept = {True: "kept", False: "overrun", None: "UNKNOWN whether kept"}[money.within_budget]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +21,7 @@ from training.swift.profiles import Profile
 if TYPE_CHECKING:
     from infra.cost import HourlyCost
     from infra.kinds import Node as LiveNode
+    from infra.lived import Lived
     from infra.outputs import Outputs
     from infra.session import Change
     from infra.settings import StackConfig
@@ -214,9 +215,14 @@ class StackFleet:
 
         return what_is_left(self.stack.cloud, self.name, self.config.nodes)
 
-    def billing_since(self) -> datetime | None:
-        """When AWS launched the oldest node that still runs."""
-        return min((node.launched_at for node in self.live().values()), default=None)
+    def lived(self, began: datetime) -> Lived | None:
+        """As AWS tells; where it shows none of its machines any more, to the last of its ends at most."""
+        from infra.lived import Lived, lived
+
+        if told := lived(self.stack.cloud, self.name, began):
+            return told
+        last = self.stack.last_end() or began + (self.offer().ends_after or timedelta())
+        return Lived(began, last, at_most=True)
 
     def _outputs(self) -> Outputs:
         outputs = self.stack.outputs()

@@ -53,6 +53,9 @@ VARIANTS = {
     ),
     "budget": replace(RECEIPT, money=replace(MONEY, budget=440.68, not_counted=("EFS by the GB",))),
     "overrun": replace(RECEIPT, money=replace(MONEY, budget=50.0)),
+    "ended_by_itself": replace(
+        RECEIPT, money=replace(MONEY, budget=50.0, at_most=True), outcome=None, left_up=True, nodes_gone=True, proof=()
+    ),
     "own_hosts": replace(
         RECEIPT,
         request=replace(REQUEST, source="hosts", fleet="lab"),
