@@ -47,7 +47,6 @@ class Fleet(pulumi.ComponentResource):
     """
 
     vpc_id: pulumi.Output[str]
-    schedule_name: pulumi.Output[str]
     terminates_at: pulumi.Output[str]
     shared_path: pulumi.Output[str]
     inventory: pulumi.Output[Any]
@@ -71,8 +70,7 @@ class Fleet(pulumi.ComponentResource):
             near=lambda ids: told(cloud, ids),
         )
         self.vpc_id, self.inventory = made["vpcId"], pulumi.Output.from_input(made["nodes"])
-        self.schedule_name, self.terminates_at = made["scheduleName"], made["terminatesAt"]
-        self.shared_path = pulumi.Output.from_input(made["sharedPath"])
+        self.terminates_at, self.shared_path = made["terminatesAt"], pulumi.Output.from_input(made["sharedPath"])
         self.register_outputs({"inventory": self.inventory, "terminatesAt": self.terminates_at})
 
 

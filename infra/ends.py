@@ -6,18 +6,18 @@ UNKNOWN is an answer of its own: an end that can't be seen is neither armed nor 
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal
 
 from infra.alarms import alarm_prefix
-from infra.cloud import Cloud, refused
-from infra.guardrails import right_to_terminate, schedule_name
+from infra.cloud import Cloud
+from infra.guardrails import right_to_terminate
 from infra.kinds import Node
+from infra.schedules import read_schedules, schedule_prefix
 
-IDLE_ALARM = "idle alarm"
+IDLE_ALARM, SCHEDULE = "idle alarm", "AWS schedule"
 State = Literal["armed", "off", "missing", "UNKNOWN"]
 
 
@@ -41,35 +41,32 @@ def held_by_aws(cloud: Cloud, stack: str, instance_ids: set[str], idle_minutes: 
 
 
 def aws_schedule(cloud: Cloud, stack: str, instance_ids: set[str]) -> End:
-    """The one-time schedule: armed where it is enabled, in the future, and names every node that runs."""
+    """The one-time schedules as one end: armed where each node that runs has one that is enabled, in the future, and
+    would terminate it. `at`: the last of them, or one that is past."""
     from botocore.exceptions import BotoCoreError, ClientError
 
-    name = schedule_name(stack)
     try:
-        found = cloud.client("scheduler").get_schedule(Name=name)
+        found = read_schedules(cloud, stack)
+        roles = {one.role for one in found}
+        powerless = sorted(role for role in roles if not _may_terminate(cloud, role, stack))
     except ClientError as error:
-        code = error.response["Error"]["Code"]
-        if code == "ResourceNotFoundException":
-            return End("AWS schedule", "missing", detail=f"{name} does not exist: fleet up makes it")
-        return End("AWS schedule", "UNKNOWN", detail=f"scheduler:GetSchedule: {code}: give the right, or look in AWS")
+        asked = f"{error.operation_name}: {error.response['Error']['Code']}"
+        return End(SCHEDULE, "UNKNOWN", detail=f"{asked}: give the right, or look in AWS")
     except BotoCoreError as error:
-        return End("AWS schedule", "UNKNOWN", detail=str(error))
-    at = parse_at(found["ScheduleExpression"])
-    if at is None:
-        return End("AWS schedule", "UNKNOWN", detail=f"{found['ScheduleExpression']} is no one-time schedule of ours")
-    if found.get("State", "ENABLED") != "ENABLED":
-        return End("AWS schedule", "missing", at, f"{name} is disabled")
-    unnamed = [one for one in sorted(instance_ids) if one not in found["Target"].get("Input", "")]
-    if unnamed:
-        return End("AWS schedule", "missing", at, f"it does not name {', '.join(unnamed)}: fleet up rewrites it")
-    if at <= datetime.now(UTC):
-        return End("AWS schedule", "missing", at, "its time is past: fleet up makes it anew")
-    try:
-        if not _may_terminate(cloud, found["Target"]["RoleArn"].rpartition("/")[2], stack):
-            return End("AWS schedule", "missing", at, "its role may not terminate the nodes: fleet up gives the right")
-    except (ClientError, BotoCoreError) as error:
-        return End("AWS schedule", "UNKNOWN", at, f"whether its role may terminate: {refused(error).what}")
-    return End("AWS schedule", "armed", at, "by id")
+        return End(SCHEDULE, "UNKNOWN", detail=str(error))
+    if not found:
+        return End(SCHEDULE, "missing", detail=f"{schedule_prefix(stack)}* does not exist: fleet up makes it")
+    now = datetime.now(UTC)
+    if past := min((one.at for one in found if one.at and one.at <= now), default=None):
+        return End(SCHEDULE, "missing", past, "its time is past: fleet up makes it anew")
+    last = max((one.at for one in found if one.at), default=None)
+    if disabled := [one.name for one in found if not one.enabled or not one.at]:
+        return End(SCHEDULE, "missing", last, f"{', '.join(disabled)} is disabled, or no one-time schedule")
+    if bare := sorted(instance_ids.difference(*(one.terminates for one in found))):
+        return End(SCHEDULE, "missing", last, f"none for {', '.join(bare)}: fleet up makes it")
+    if powerless:
+        return End(SCHEDULE, "missing", last, "its role may not terminate the nodes: fleet up gives the right")
+    return End(SCHEDULE, "armed", last, "by id")
 
 
 def _may_terminate(cloud: Cloud, role: str, stack: str) -> bool:
@@ -119,8 +116,3 @@ def sweep_end(nodes: Iterable[Node]) -> End:
         return End("sweep", "missing", detail=f"no lifetime tag on {', '.join(untold)}: a sweep takes them for endless")
     last = max((node.ends_at for node in nodes if node.ends_at), default=None)
     return End("sweep", "armed", detail=f"fleet sweep ends by tag what lives past {last:%Y-%m-%d %H:%M} UTC")
-
-
-def parse_at(expression: str) -> datetime | None:
-    found = re.fullmatch(r"at\((\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)\)", expression)
-    return datetime.fromisoformat(found.group(1)).replace(tzinfo=UTC) if found else None

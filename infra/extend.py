@@ -1,4 +1,4 @@
-"""Moves the ends that AWS holds: the schedule's time, the reservation's, and the lifetime that each node's tag tells a
+"""Moves the ends that AWS holds beside the schedules: the reservation's, and the lifetime that each node's tag tells a
 sweep of.
 """
 
@@ -11,30 +11,15 @@ from datetime import datetime, timedelta
 from infra.bought import BLOCK_ENDS_EARLY, read_bought
 from infra.cloud import Cloud, translated
 from infra.durations import show_duration
-from infra.guardrails import STACK_TAG, at, schedule_name
 from infra.nodes import LIFETIME_TAG
 from infra.sweep import live
-
-#: What GetSchedule tells and UpdateSchedule does not take.
-_TOLD_ONLY = ("Arn", "CreationDate", "LastModificationDate", "ResponseMetadata")
+from infra.tags import STACK_TAG
 
 
 def block_end(cloud: Cloud, reservation_id: str | None) -> datetime | None:
     """When AWS begins to end what runs in that capacity block; None for what has no such end."""
     bought = read_bought(cloud, reservation_id) if reservation_id else None
     return bought.ends - BLOCK_ENDS_EARLY if bought and bought.is_block and bought.ends else None
-
-
-def move_schedule(cloud: Cloud, stack: str, to: datetime) -> None:
-    """Nothing is asked of AWS where it is there already. The whole content is sent: what UpdateSchedule is not given
-    goes back to its default."""
-    scheduler = cloud.client("scheduler")
-    with translated():
-        found = scheduler.get_schedule(Name=schedule_name(stack))
-        if found["ScheduleExpression"] == at(to):
-            return
-        kept = {key: value for key, value in found.items() if key not in _TOLD_ONLY}
-        scheduler.update_schedule(**{**kept, "ScheduleExpression": at(to)})
 
 
 def reserved_until(cloud: Cloud, stack: str) -> dict[str, datetime]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -14,8 +15,8 @@ from typing import Any
 from infra.alarms import alarm_prefix
 from infra.cloud import Cloud
 from infra.durations import parse_duration
-from infra.guardrails import schedule_name
 from infra.nodes import LIFETIME_TAG
+from infra.schedules import THREADS, schedule_prefix, whose
 from infra.tags import STACK_TAG
 
 
@@ -137,16 +138,17 @@ def _end_reservations(cloud: Cloud, things: list[Thing]) -> None:
 
 
 def _schedules(cloud: Cloud, stack: str | None) -> Iterator[Thing]:
-    prefix = schedule_name(stack) if stack else "swift-fleet-"
+    prefix = schedule_prefix(stack) if stack else "swift-fleet-"
     for one in pages(cloud, "scheduler", "list_schedules", "Schedules", NamePrefix=prefix):
-        whose = re.fullmatch(r"swift-fleet-(.+)-end", one["Name"])
-        if whose and stack in (None, whose.group(1)):
-            yield Thing("schedule", one["Name"], one.get("State", ""), whose.group(1))
+        owner = whose(one["Name"])
+        if owner and stack in (None, owner):
+            yield Thing("schedule", one["Name"], one.get("State", ""), owner)
 
 
 def _end_schedules(cloud: Cloud, things: list[Thing]) -> None:
-    for thing in things:
-        cloud.client("scheduler").delete_schedule(Name=thing.id)
+    delete = cloud.client("scheduler").delete_schedule
+    with ThreadPoolExecutor(THREADS) as pool:
+        list(pool.map(lambda thing: delete(Name=thing.id), things))
 
 
 def _alarms(cloud: Cloud, stack: str | None) -> Iterator[Thing]:
@@ -194,11 +196,12 @@ def _end_templates(cloud: Cloud, things: list[Thing]) -> None:
         cloud.client("ec2").delete_launch_template(LaunchTemplateId=thing.id)
 
 
+SCHEDULES = Kind("scheduler ListSchedules {stack}", _schedules, _end_schedules)
 #: What costs money, first; the rest is in kinds_files, kinds_network and kinds_access.
 MACHINES = (
     Kind("ec2 DescribeInstances {tag}", _instances, _end_instances),
     Kind("ec2 DescribeCapacityReservations {tag}", _reservations, _end_reservations),
-    Kind("scheduler ListSchedules {stack}", _schedules, _end_schedules),
+    SCHEDULES,
     Kind("cloudwatch DescribeAlarms {stack}", _alarms, _end_alarms),
     Kind("ec2 DescribeVolumes {tag}", _volumes, _end_volumes),
     Kind("ec2 DescribePlacementGroups {tag}", _placement_groups, _end_placement_groups),

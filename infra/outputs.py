@@ -28,7 +28,7 @@ class NodeOutput:
 
 @dataclass(frozen=True)
 class Outputs:
-    """What a stack that is up says of its fleet. terminates_at: the AWS schedule's "at(...)", UTC.
+    """What a stack that is up says of its fleet. terminates_at: the AWS schedules' "at(...)", UTC.
 
     ssh_access: "ssh", to a node's address, or "ssm", through Session Manager.
     """
@@ -39,7 +39,6 @@ class Outputs:
     shared_path: str
     vpc_id: str
     file_system_id: str | None
-    schedule_name: str
     terminates_at: str
     ssh_access: str = "ssh"
 
@@ -66,7 +65,6 @@ def parse_outputs(values: Mapping[str, Any]) -> Outputs:
             shared_path=values["sharedPath"],
             vpc_id=values["vpcId"],
             file_system_id=values.get("fileSystemId"),
-            schedule_name=values["scheduleName"],
             terminates_at=values["terminatesAt"],
         )
     except (KeyError, TypeError) as error:

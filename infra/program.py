@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from infra.network import Network, NetworkArgs
 from infra.nodes import Nodes, NodesArgs, fleet_name, node_name
 from infra.place import Place
 from infra.ranks import FEWEST, NetworkNodes, by_neighbourhood, kept, network_nodes, nobody_tells
-from infra.settings import Profile, StackConfig, from_pulumi
+from infra.settings import GRACE, Profile, StackConfig, from_pulumi
 from infra.site import Site, config_at, survey
 from infra.storage import Storage, StorageArgs
 from infra.tags import STACK_TAG
@@ -80,7 +81,9 @@ def fleet(
     name = fleet_name(stack)
     tags = {STACK_TAG: stack}
 
-    ends_at = site.now + config.ends_after
+    ends_at = site.ends_at or site.now + config.ends_after
+    # Who joins a fleet that runs ends with it.
+    lifetime = max(ends_at - GRACE - site.now, timedelta(minutes=1))
     capacity = Capacity(name, capacity_args(config, site.place, tags, ends_at, reserved=site.reserved), opts)
     way = ways(config, len(site.interfaces) > 1)
     access = Access(name, AccessArgs(key, config.instance_role, right_to(config.s3), way.session, tags), opts)
@@ -136,7 +139,7 @@ def fleet(
         name,
         NodesArgs(
             count=config.nodes,
-            lifetime=config.lifetime,
+            lifetime=lifetime,
             instance_type=site.place.instance_type,
             ami=config.ami or aws.ssm.get_parameter_output(name=IMAGE).insecure_value,
             ami_is_given=config.ami is not None,
@@ -144,7 +147,7 @@ def fleet(
             security_group_id=network.security_group_id,
             key_name=access.key_name,
             instance_profile=access.instance_profile,
-            user_data=_user_data(config, storage),
+            user_data=_user_data(config, lifetime, storage),
             root_volume_gib=config.root_volume_gib,
             public_addresses=way.public,
             interfaces=site.interfaces,
@@ -180,7 +183,6 @@ def fleet(
     return {
         "vpcId": network.vpc_id,
         "fileSystemId": storage.file_system_id if storage else None,
-        "scheduleName": guardrails.schedule_name,
         "terminatesAt": guardrails.terminates_at,
         "sharedPath": config.shared_path if storage else "",
         "ssh": {"user": config.ssh_user, "port": config.ssh_port, "access": config.access},
@@ -238,11 +240,11 @@ def within_means(config: StackConfig, site: Site, cloud: Cloud) -> StackConfig:
     return within_budget(there, priced(there, cloud), site.alive)
 
 
-def _user_data(config: StackConfig, storage: Storage | Lustre | None) -> pulumi.Output[str]:
+def _user_data(config: StackConfig, lifetime: timedelta, storage: Storage | Lustre | None) -> pulumi.Output[str]:
     shared = storage.share if storage else pulumi.Output.from_input("")
     return shared.apply(
         lambda where: user_data(
-            lifetime=config.lifetime,
+            lifetime=lifetime,
             idle_minutes=config.idle_minutes,
             user=config.ssh_user,
             shared=where,

@@ -23,6 +23,7 @@ from infra.fsx import ExistingLustre, read_lustre
 from infra.nodes import fleet_name
 from infra.place import Place, places
 from infra.prices import rates
+from infra.schedules import last_end
 from infra.settings import PREFIX, StackConfig
 from infra.ways import ways
 
@@ -31,7 +32,8 @@ from infra.ways import ways
 class Site:
     """now: AWS's clock. operator_cidr: "" where SSH is open to nobody. subnet, files, lustre: existing ones, None for
     the stack's own. ground: where in an existing VPC. interfaces: of each node; none is one plain interface. reserved:
-    whether a node that runs targets a reservation. alive: the nodes that run already.
+    whether a node that runs targets a reservation. alive: the nodes that run already. ends_at: when AWS ends them,
+    None where it ends none.
     """
 
     place: Place
@@ -44,6 +46,7 @@ class Site:
     lustre: ExistingLustre | None = None
     reserved: bool = False
     alive: tuple[sweep.Node, ...] = ()
+    ends_at: datetime | None = None
 
 
 def survey(cloud: Cloud, config: StackConfig, stack: str, place: Place | None = None) -> Site:
@@ -86,6 +89,7 @@ def survey(cloud: Cloud, config: StackConfig, stack: str, place: Place | None = 
         lustre=read_lustre(cloud, config, stack, vpc_id),
         reserved=any(node.reservation for node in alive),
         alive=tuple(alive),
+        ends_at=last_end(cloud, stack) if alive else None,
     )
 
 

@@ -23,6 +23,7 @@ from infra.left import what_is_left
 from infra.outputs import Outputs, parse_outputs
 from infra.place import Attempt, Place, no_room, nowhere
 from infra.quotas import shortage
+from infra.schedules import parse_at
 from infra.session import (
     Change,
     OnChange,
@@ -278,7 +279,7 @@ class FleetStack:
     def last_end(self) -> datetime | None:
         """The time of its AWS schedule as the engine has recorded it, UTC; None where it knows of none."""
         held = (one for one in self._state().get("resources", []) if one["type"] == SCHEDULE)
-        return max(filter(None, (ends.parse_at(one["outputs"]["scheduleExpression"]) for one in held)), default=None)
+        return max(filter(None, (parse_at(one["outputs"]["scheduleExpression"]) for one in held)), default=None)
 
     def _state(self) -> dict[str, Any]:
         """What the engine has recorded: {} where there is no stack."""
@@ -311,13 +312,13 @@ class FleetStack:
     def _renew(self, up: Outputs | None, on_change: OnChange) -> bool:
         """Where AWS ended nodes that the state still counts on (lease, schedule, spot) it must be read anew: True.
 
-        If it ended all of them, the schedule goes too: the new nodes' deadline counts from now.
+        If it ended all of them, their schedules go too: the new nodes' deadline counts from now.
         """
         alive = sweep.live(self.cloud, self.name) if up else {}
         gone = [node.id for node in up.nodes if node.id not in alive] if up else []
         if gone and not alive:
             on_change(Change("repair", "pulumi:Stack", self.name, "started", "its nodes have ended: a new deadline"))
-            sweep.end_schedule(self.cloud, self.name)
+            sweep.end_schedules(self.cloud, self.name)
         return bool(gone) or self._lost_an_end(alive, on_change)
 
     def _lost_an_end(self, alive: Collection[str], on_change: OnChange) -> bool:
@@ -328,7 +329,7 @@ class FleetStack:
         if any(end.is_past for end in missing):
             said = "the time of its AWS schedule is past: it gets another, a lifetime from now"
             on_change(Change("repair", "scheduler:Schedule", self.name, "started", said))
-            sweep.end_schedule(self.cloud, self.name)
+            sweep.end_schedules(self.cloud, self.name)
         return bool(missing)
 
 

@@ -10,8 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from infra.cloud import Cloud, translated
-from infra.guardrails import schedule_name
-from infra.kinds import MACHINES, Kind, Node, Thing, end_nodes, nodes
+from infra.kinds import MACHINES, SCHEDULES, Kind, Node, Thing, end_nodes, nodes
 from infra.kinds_access import ACCESS
 from infra.kinds_files import FILES
 from infra.kinds_network import NETWORK
@@ -86,14 +85,10 @@ def why_ended(cloud: Cloud, instance_id: str) -> str:
     return str(reason.get("Message") or found[0]["State"]["Name"])
 
 
-def end_schedule(cloud: Cloud, stack: str) -> None:
-    """Takes the AWS schedule away, where there is one."""
+def end_schedules(cloud: Cloud, stack: str) -> None:
+    """Takes the AWS schedules away, where there are any."""
     with translated():
-        scheduler = cloud.client("scheduler")
-        try:
-            scheduler.delete_schedule(Name=schedule_name(stack))
-        except scheduler.exceptions.ResourceNotFoundException:
-            return
+        SCHEDULES.end(cloud, list(SCHEDULES.find(cloud, stack)))
 
 
 def look(cloud: Cloud, stack: str, kinds: Sequence[Kind] = KINDS) -> list[Answer]:

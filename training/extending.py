@@ -12,7 +12,8 @@ from datetime import datetime, timedelta
 
 from infra.ends import End
 from infra.errors import BadInput, CloudRefused, FleetError
-from infra.extend import block_end, move_reservations, move_schedule, reserved_until, tag_lifetimes
+from infra.extend import block_end, move_reservations, reserved_until, tag_lifetimes
+from infra.schedules import move_schedules
 from training import ends
 from training.lease import leases, move
 from training.remote import Machines
@@ -93,8 +94,8 @@ def extend(fleet: StackFleet, by: timedelta, say: Say = quiet) -> Extension:
                 ),
                 Step(
                     "AWS schedule",
-                    lambda: move_schedule(cloud, fleet.name, schedule + by),
-                    lambda: move_schedule(cloud, fleet.name, schedule),
+                    lambda: move_schedules(cloud, fleet.name, schedule + by),
+                    lambda: move_schedules(cloud, fleet.name, schedule),
                 ),
             ),
             say,

@@ -14,6 +14,7 @@ from infra.sandbox.control import Control
 from infra.sandbox.cpu_alarms import Alarms
 from infra.sandbox.efs import SharedFolders
 from infra.sandbox.faults import Faults
+from infra.sandbox.forgetting import Forgetting
 from infra.sandbox.hosts import Hosts
 from infra.sandbox.imds import Metadata
 from infra.sandbox.journal import Journal
@@ -44,11 +45,12 @@ class Cloud:
         self.schedules = Schedules(self.clock, self.url, self.lock)
         self.alarms = Alarms(self.clock, self.lock, self.hosts.cpu_seconds, self.schedules.call_ec2)
         self.hosts.on_power_off = self.timers.forget
+        self.forgetting = Forgetting(self.clock, self.lock)
         self.market = Market(self.clock, self.lock, self.hosts.reconcile)
         self.metadata = Metadata(self.market.action)
         self.hosts.boot_fault = self._boot_fault
         instances.console = self.hosts.console
-        instances.is_dead = self.hosts.is_dead
+        instances.is_dead, instances.now = self.hosts.is_dead, self.clock.now
         reservations.now, reservations.ahead = self.clock.now, lambda: self.clock.offset
 
     def start(self) -> None:

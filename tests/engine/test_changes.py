@@ -55,8 +55,11 @@ def named(value: str | set[str]) -> str:
         ({"idleMinutes": "30"}, {"update": {"node-000-idle", "node-001-idle"}}),
         ({"rootVolumeGib": "300"}, {"update": BOTH}),
         # "ranks" is the order that the state keeps of three or more, "default" Pulumi's own provider of it.
-        ({"nodes": "3"}, {"create": {"node-002", "node-002-idle", "ranks", "default"}, "update": {"room", "end"}}),
-        ({"nodes": "1"}, {"delete": {"node-001", "node-001-idle"}, "update": {"room", "end"}}),
+        (
+            {"nodes": "3"},
+            {"create": {"node-002", "node-002-idle", "node-002-end", "ranks", "default"}, "update": {"room"}},
+        ),
+        ({"nodes": "1"}, {"delete": {"node-001", "node-001-idle", "node-001-end"}, "update": {"room"}}),
     ],
     ids=lambda one: " ".join(f"{key}={named(value)}" for key, value in one.items()) if one else "nothing",
 )
@@ -79,7 +82,7 @@ def test_machines_that_are_reserved_as_one_type_are_not_stopped_for_another(up: 
 
 def test_refresh_sees_what_somebody_took_away_and_up_brings_it_back(up: Project) -> None:
     cloud = up.cloud()
-    cloud.client("scheduler").delete_schedule(Name="swift-fleet-sandbox-end")
+    cloud.client("scheduler").delete_schedule(Name="swift-fleet-sandbox-node-001-end")
     ec2 = cloud.client("ec2")
     [ssh] = [
         rule
@@ -89,7 +92,7 @@ def test_refresh_sees_what_somebody_took_away_and_up_brings_it_back(up: Project)
     ec2.revoke_security_group_ingress(GroupId=ssh["GroupId"], SecurityGroupRuleIds=[ssh["SecurityGroupRuleId"]])
     assert changes(up) == {}, "the state has not looked"
     up.pulumi("refresh", "-s", "sandbox", "--yes").ok()
-    assert changes(up) == {"create": {"ssh", "end"}}
+    assert changes(up) == {"create": {"ssh", "node-001-end"}}
     up.pulumi("up", "-s", "sandbox", "--yes").ok()
     assert changes(up) == {}
     assert up.fleet("ssh", "-s", "sandbox", "0", "true").code == 0

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 from moto.core.responses import ActionResult
@@ -27,6 +28,8 @@ _terminate, _stop, _start = Instance.terminate, Instance.stop, Instance.start
 console: Callable[[str], str] = lambda instance_id: ""  # noqa: E731
 # Whether nothing answers on it, although it runs; set likewise.
 is_dead: Callable[[str], bool] = lambda instance_id: False  # noqa: E731
+# The cloud's time; set likewise.
+now: Callable[[], datetime] = lambda: datetime.now(UTC)  # noqa: E731
 
 
 def install() -> None:
@@ -138,6 +141,7 @@ def is_terminated(instance: Instance, reason: StateReason | None = None) -> None
         if address.association_id and (address.instance is instance or address.eni in instance.nics.values()):
             backend.disassociate_address(association_id=address.association_id)
     _terminate(instance)
+    instance.ended_at = now()  # type: ignore[attr-defined]
     for subnet_id, address in addresses:
         for subnets in backend.subnets.values():
             if address and (subnet := subnets.get(subnet_id)):
@@ -147,6 +151,17 @@ def is_terminated(instance: Instance, reason: StateReason | None = None) -> None
         instance.state_reason = reason
     else:
         _say_why(instance)
+
+
+def ended_at(instance: Instance) -> datetime | None:
+    """In the cloud's time; None for one that is not terminated."""
+    return getattr(instance, "ended_at", None)
+
+
+def forget(instance: Instance) -> None:
+    for reservation in list(instance.ec2_backend.reservations.values()):
+        if instance in reservation.instances:
+            reservation.instances.remove(instance)
 
 
 def ended_by_aws(instance: Instance, why: StateReason) -> None:

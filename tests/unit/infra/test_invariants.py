@@ -5,7 +5,6 @@ from __future__ import annotations
 import email
 import json
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -184,7 +183,7 @@ def tagged(fleet: Engine) -> None:
 
 
 def ends(fleet: Engine, config: StackConfig) -> None:
-    """A lease on each node, first of all that it does; a schedule that names every node; no reservation without end."""
+    """A lease on each node, first of all that it does; a schedule of its own for each; no reservation without end."""
     nodes = [one for one in fleet.made if one.typ == "aws:ec2/instance:Instance"]
     for node in nodes:
         assert node.inputs["instanceInitiatedShutdownBehavior"] == "terminate"
@@ -196,10 +195,13 @@ def ends(fleet: Engine, config: StackConfig) -> None:
         assert ("fleet-idle" in lease) is (config.idle_minutes > 0)
         market = node.inputs.get("instanceMarketOptions", {}).get("spotOptions", {})
         assert market.get("instanceInterruptionBehavior", "terminate") == "terminate"
-    schedule = fleet.one("end")
-    at = datetime.strptime(schedule["scheduleExpression"], "at(%Y-%m-%dT%H:%M:%S)").replace(tzinfo=UTC)
-    assert at == NOW + config.lifetime + GRACE
-    assert json.loads(schedule["target"]["input"])["InstanceIds"] == sorted(f"id-{node.name}" for node in nodes)
+    at = NOW + config.lifetime + GRACE
+    schedules = {one.name: one.inputs for one in fleet.made if one.typ == "aws:scheduler/schedule:Schedule"}
+    assert schedules.keys() == {f"{node.name}-end" for node in nodes}
+    for node in nodes:
+        schedule = schedules[f"{node.name}-end"]
+        assert schedule["scheduleExpression"] == f"at({at:%Y-%m-%dT%H:%M:%S})"
+        assert json.loads(schedule["target"]["input"]) == {"InstanceIds": [f"id-{node.name}"]}
     for room in fleet.all("aws:ec2/capacityReservation:CapacityReservation"):
         assert (room["endDateType"], room["instanceMatchCriteria"]) == ("limited", "targeted")
         assert room["endDate"] == f"{at:%Y-%m-%dT%H:%M:%SZ}"

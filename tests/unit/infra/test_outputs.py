@@ -27,7 +27,6 @@ def values(**changed: object) -> dict[str, Any]:
         "sharedPath": "~/shared",
         "vpcId": "vpc-1",
         "fileSystemId": "fs-1",
-        "scheduleName": "swift-fleet-dev-end",
         "terminatesAt": "at(2026-11-24T18:45:00)",
         **changed,
     }
@@ -41,7 +40,6 @@ def test_outputs_are_typed() -> None:
         shared_path="~/shared",
         vpc_id="vpc-1",
         file_system_id="fs-1",
-        schedule_name="swift-fleet-dev-end",
         terminates_at="at(2026-11-24T18:45:00)",
     )
 

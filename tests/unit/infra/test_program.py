@@ -202,7 +202,7 @@ def test_a_budget_ends_the_nodes_and_the_schedule_alike(
     fleet = planned(tmp_path, run_budget=runs, **stacks)  # it buys an hour, and the schedule's 5 min are in it
     first, _ = email.message_from_string(fleet.one("node-002")["userData"]).get_payload()
     assert f"+ {55 * 60} ))" in first.get_payload()
-    at = datetime.strptime(fleet.one("end")["scheduleExpression"], "at(%Y-%m-%dT%H:%M:%S)").replace(tzinfo=UTC)
+    at = datetime.strptime(fleet.one("node-002-end")["scheduleExpression"], "at(%Y-%m-%dT%H:%M:%S)").replace(tzinfo=UTC)
     assert at - NOW == timedelta(minutes=60)
 
 
@@ -231,6 +231,16 @@ def test_a_node_carries_its_lifetime_for_whoever_sweeps(fleet: Engine) -> None:
     assert {node["tags"]["swift-fleet:lifetime"] for node in fleet.all("aws:ec2/instance:Instance")} == {"2h"}
 
 
+def test_a_node_that_joins_a_fleet_ends_with_it(tmp_path: Path) -> None:
+    """dstack #3449: a machine that booted while its fleet was dying outlived it."""
+    for left, lease in (timedelta(minutes=45), 40 * 60), (timedelta(minutes=3), 60), (-timedelta(hours=1), 60):
+        late = planned(tmp_path, place_of("p5.48xlarge", ends_at=NOW + left), instanceType="p5.48xlarge")
+        first, _ = email.message_from_string(late.one("node-002")["userData"]).get_payload()
+        assert f"+ {lease} ))" in first.get_payload()
+        assert late.one("node-002")["tags"]["swift-fleet:lifetime"] == f"{lease // 60}m"
+        assert late.one("node-002-end")["scheduleExpression"] == f"at({NOW + left:%Y-%m-%dT%H:%M:%S})"
+
+
 def test_without_a_role_the_nodes_have_none_and_their_network_opens_the_files(tmp_path: Path) -> None:
     bare = planned(tmp_path, instanceRole="false")
     assert [role["tags"]["Name"] for role in bare.all("aws:iam/role:Role")] == ["fleet-dev"]  # the schedule's
@@ -244,10 +254,11 @@ def test_without_a_role_the_nodes_have_none_and_their_network_opens_the_files(tm
     assert allow["Condition"]["StringEquals"] == {"elasticfilesystem:AccessPointArn": "arn:files-point"}
 
 
-def test_the_schedule_ends_every_node_by_id(fleet: Engine) -> None:
-    schedule = fleet.one("end")
-    assert schedule["name"] == "swift-fleet-dev-end"
-    assert json.loads(schedule["target"]["input"]) == {"InstanceIds": ["id-node-000", "id-node-001", "id-node-002"]}
+def test_each_nodes_schedule_ends_it_by_id(fleet: Engine) -> None:
+    assert len(fleet.all("aws:scheduler/schedule:Schedule")) == 3
+    schedule = fleet.one("node-002-end")
+    assert schedule["name"] == "swift-fleet-dev-node-002-end"
+    assert json.loads(schedule["target"]["input"]) == {"InstanceIds": ["id-node-002"]}
     assert schedule["target"]["arn"].endswith("ec2:terminateInstances")
     assert schedule["scheduleExpressionTimezone"] == "UTC"
     assert schedule["flexibleTimeWindow"]["mode"] == "OFF"
