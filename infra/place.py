@@ -36,14 +36,20 @@ class Place:
 
 @dataclass(frozen=True)
 class Attempt:
-    """A place that was asked for and had no room. code: AWS's own; why: what is known beyond it."""
+    """A place that was asked for and had no room. code: AWS's own; why: what is known beyond it; said: AWS's words."""
 
     place: Place
     code: str
     why: str = ""
+    said: str = ""
 
     def __str__(self) -> str:
         return f"{self.place}: {self.why or NO_ROOM[self.code]} ({self.code})"
+
+    @property
+    def answer(self) -> str:
+        """InsufficientInstanceCapacity: there is not enough g6e.12xlarge in that zone"""
+        return f"{self.code}: {self.why or self.said.rpartition(f'{self.code}: ')[2] or NO_ROOM[self.code]}"
 
 
 def places(

@@ -108,7 +108,7 @@ class FleetStack:
                     said = error if place else refused(self.cloud, self.config, self.name, error)
                     raise self.undone(said, on_change) from error
                 last = error
-            self._missed(Attempt(place, code), on_change)
+            self._missed(Attempt(place, code, said=last.what), on_change)
             left = self._end_made(last, on_change)
             refresh = bool(self._before)  # its files stay, and so does what the engine knows of them
         raise nowhere(self.walk, last, left, f"stack {self.name}")
@@ -192,7 +192,7 @@ class FleetStack:
 
     def _missed(self, attempt: Attempt, on_change: OnChange) -> None:
         self.walk.append(attempt)
-        on_change(Change("try", "infra:Place", str(attempt.place), "failed", attempt.why or attempt.code))
+        on_change(Change("try", "infra:Place", str(attempt.place), "failed", attempt.answer))
 
     def _up(self, on_change: OnChange, refresh: bool) -> Outputs:
         parallel = max(16, self.config.nodes + 8)

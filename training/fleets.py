@@ -39,7 +39,8 @@ class Fleet(Protocol):
     def is_whole(self) -> bool:
         """Whether each of its nodes runs and is known."""
 
-    def up(self, say: Say = quiet) -> Inventory: ...
+    def up(self, say: Say = quiet, missed: Say | None = None) -> Inventory:
+        """missed: told each place that had no room, and AWS's answer; by default `say` is."""
 
     def inventory(self) -> Inventory:
         """The machines of a fleet that is up; BadInput where it isn't."""
@@ -78,7 +79,7 @@ class HostsFleet:
     def is_whole(self) -> bool:
         return True
 
-    def up(self, say: Say = quiet) -> Inventory:
+    def up(self, say: Say = quiet, missed: Say | None = None) -> Inventory:
         return self.inventory()
 
     def inventory(self) -> Inventory:
@@ -110,7 +111,7 @@ class LocalFleet:
     def is_whole(self) -> bool:
         return True
 
-    def up(self, say: Say = quiet) -> Inventory:
+    def up(self, say: Say = quiet, missed: Say | None = None) -> Inventory:
         return self.inventory()
 
     def inventory(self) -> Inventory:

@@ -142,7 +142,7 @@ def _up(line: Line, fleet: Fleet, *, launched: bool) -> Inventory:
         as_it_is = launched or fleet.is_whole()
         if not as_it_is and line.request.fleet_was_up and isinstance(fleet, StackFleet):
             refuse_losses(fleet)
-        inventory = fleet.inventory() if as_it_is else fleet.up(telling.say)
+        inventory = fleet.inventory() if as_it_is else fleet.up(telling.say, telling.note)
         telling.detail = f"{len(inventory.nodes)} of {len(inventory.nodes)} nodes"
         return inventory
 

@@ -14,7 +14,7 @@ from typing import Any, cast
 
 from training.record import Request
 from training.run import Checkpoint, Outcome, Step, from_json
-from training.told import StepDone, Told, by_step, seconds_by_stage, steps_done
+from training.told import StepDone, Told, by_step, seconds_by_stage, steps_done, walked
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,8 @@ class Asked:
 @dataclass(frozen=True)
 class Receipt:
     """chain: the job's steps as far as they came, where it has several or serves. outcome: of the one that failed,
-    or else of the one that trained."""
+    or else of the one that trained. walk: the places that had no room, in the order in which they were asked for, and
+    AWS's answer: "g6e.12xlarge in us-east-1a: InsufficientInstanceCapacity: ..."."""
 
     request: Request
     outcome: Outcome | None
@@ -99,6 +100,7 @@ class Receipt:
     resources_removed: int | None = None
     proof: tuple[Asked, ...] = ()
     chain: tuple[StepDone, ...] = ()
+    walk: tuple[str, ...] = ()
 
     @property
     def serves(self) -> str:
@@ -144,6 +146,7 @@ def read_receipt(file: Path) -> Receipt:
         nodes_gone=data.get("nodes_gone", False),
         resources_removed=data["resources_removed"],
         chain=tuple(StepDone(**one) for one in data.get("chain", ())),
+        walk=tuple(data.get("walk", ())),
         proof=tuple(Asked(one["asked"], tuple(one["found"]), tuple(one.get("kept", ()))) for one in data["proof"]),
     )
 
@@ -173,6 +176,7 @@ def make_receipt(request: Request, events: Sequence[Any], money: Money, **facts:
         steps=tuple(steps[number] for number in sorted(steps)),
         checkpoints=tuple(dict.fromkeys(event.path for event in events if isinstance(event, Checkpoint))),
         chain=steps_done(told, stages),
+        walk=walked(events),
         **facts,
     )
 
@@ -199,6 +203,7 @@ def lines(receipt: Receipt) -> list[str]:
         out.append(
             f"{'cost':17}{'unknown' if receipt.request.source == 'stack' else 'none of ours: your own machines'}"
         )
+    out += [f"{'' if number else 'no room':17}{missed}" for number, missed in enumerate(receipt.walk)]
     whole = sum(receipt.stages.values()) or 1
     shares = [f"{name} {span(spent)} ({spent / whole:.0%})" for name, spent in receipt.stages.items() if spent >= 0.5]
     out.append(f"{'time':17}{' · '.join(shares)}")

@@ -167,11 +167,11 @@ class StackFleet:
         known = {node.id for node in outputs.nodes} if outputs else set()
         return bool(known) and known == set(alive) and len(known) == self.config.nodes
 
-    def up(self, say: Say = quiet) -> Inventory:
+    def up(self, say: Say = quiet, missed: Say | None = None) -> Inventory:
         if self.config.access == "ssm":
             self._tools()
         self.stack.budget, self.stack.profile = self.budget, self.profile
-        counter = _Counter(say)
+        counter = _Counter(say, missed)
         outputs = self.stack.up(counter.on_change)
         for before in ("config_here", "hourly_cost"):  # it may have got another place than its first choice
             self.__dict__.pop(before, None)
@@ -293,13 +293,15 @@ class _Counter:
     VERBS = {"create": "created", "update": "updated", "delete": "deleted", "replace": "replaced", "read": "read"}
     VERBS |= {"keep": "kept", "import": "taken up"}
 
-    def __init__(self, say: Say) -> None:
-        self.say = say
+    def __init__(self, say: Say, missed: Say | None = None) -> None:
+        self.say, self.missed = say, missed or say
         self.done: Counter[str] = Counter()
 
     def on_change(self, change: Change) -> None:
-        if change.op == "try":
-            self.say(f"{change.name}: {change.message}" if change.message else f"trying {change.name}")
+        if change.op == "try" and change.state == "failed":
+            self.missed(f"{change.name}: {change.message}")
+        elif change.op == "try":
+            self.say(f"trying {change.name}")
         elif change.op in ("terminate", "sweep", "repair"):
             self.say(f"{change.op} {change.name} {change.message}".strip())
         elif change.op in self.VERBS and change.state == "done" and change.of_aws:

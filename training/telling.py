@@ -55,3 +55,7 @@ class Telling:
     def say(self, text: str) -> None:
         """Progress: shown, not recorded; it would be a thousand lines that nobody asks for again."""
         self.line.show(Stage(now(), self.name, "note", text))
+
+    def note(self, text: str) -> None:
+        """What is asked for again: recorded, then shown."""
+        self.line.tell(Stage(now(), self.name, "note", text))

@@ -86,6 +86,12 @@ def seconds_by_stage(events: Iterable[Any]) -> dict[str, float]:
     return in_order(spent)
 
 
+def walked(events: Iterable[Any]) -> tuple[str, ...]:
+    """The places that had no room for the fleet, and why: what its `up` noted."""
+    noted = (event for event in events if isinstance(event, Stage) and (event.stage, event.state) == ("up", "note"))
+    return tuple(event.detail for event in noted)
+
+
 def in_order(spent: Mapping[str, float]) -> dict[str, float]:
     """By stage: the steps of a job, in the order in which they were done, stand where `train` does."""
     steps = [stage for stage in spent if stage not in STAGES or stage == "train"]

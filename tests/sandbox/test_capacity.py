@@ -11,6 +11,9 @@ import pytest
 import yaml
 from project import Done, Project, project_in
 
+from training.record import Record
+from training.told import walked
+
 NO_ROOM = {"action": "CreateCapacityReservation", "code": "InsufficientInstanceCapacity", "status": 500}
 NO_FILES = {"swift-fleet:sharedFiles": "false"}
 FEW = NO_FILES | {"swift-fleet:candidates": {"zones": ["us-east-1a", "us-east-1b"]}}
@@ -99,6 +102,20 @@ def test_neither_a_resize_nor_a_run_on_what_is_left_brings_another_change_along(
     assert run.code == 2 and WOULD in run.err
     assert nodes(project) == before
     project.fleet("down", "-s", "sandbox").ok()
+
+
+def test_a_run_remembers_where_there_was_no_room_in_awss_words(project: Project, tiny: Path) -> None:
+    project.control("faults", [NO_ROOM])
+    project.stack(change=FEW)
+    done = project.fleet("run", project.job(tiny), "-s", "sandbox", "--yes")
+    project.control("faults", [])
+    assert done.code == 4, done.all
+    record = Record(project.record)
+    walk = walked(record.events(record.latest()))
+    assert [missed.partition(": ")[0] for missed in walk] == ["m7i.xlarge in us-east-1a", "m7i.xlarge in us-east-1b"]
+    for missed in walk:
+        assert missed.count("InsufficientInstanceCapacity") == 1 and "Injected by the sandbox" in missed, missed
+    assert project.left() == []
 
 
 def test_half_a_spot_fleet_never_stays(project: Project) -> None:

@@ -67,6 +67,15 @@ def test_awss_refusals_for_want_of_room_are_known_in_what_the_engine_says(code: 
     assert code in str(Attempt(Place("g6.xlarge", "us-east-1a"), code))
 
 
+def test_an_answer_is_the_code_and_awss_words_without_the_engines_about_them() -> None:
+    said = "creating EC2 Capacity Reservation: api error InsufficientInstanceCapacity: There is not enough room"
+    place = Place("g6.xlarge", "us-east-1a")
+    answer = Attempt(place, "InsufficientInstanceCapacity", said=said).answer
+    assert answer == "InsufficientInstanceCapacity: There is not enough room"
+    assert Attempt(place, "VcpuLimitExceeded", "the quota is 8").answer == "VcpuLimitExceeded: the quota is 8"
+    assert Attempt(place, "Unsupported").answer == "Unsupported: the type is not offered there"
+
+
 @pytest.mark.parametrize(
     "said", ["UnauthorizedOperation: You are not", "InvalidAMIID.NotFound", "UnsupportedOperation", ""]
 )

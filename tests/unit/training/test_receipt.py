@@ -45,6 +45,7 @@ def step(number: int, loss: float = 1.0, at: float = 0) -> Step:
     return Step(after(at), 0, number, 10, loss, None, None, None, None, None)
 
 
+MISSED = "p5.48xlarge in us-east-1a: InsufficientInstanceCapacity: We do not have sufficient capacity in that zone."
 VARIANTS = {
     "succeeded": RECEIPT,
     "left_up": replace(RECEIPT, left_up=True, proof=(), resources_removed=None),
@@ -56,6 +57,7 @@ VARIANTS = {
     "ended_by_itself": replace(
         RECEIPT, money=replace(MONEY, budget=50.0, at_most=True), outcome=None, left_up=True, nodes_gone=True, proof=()
     ),
+    "walked": replace(RECEIPT, walk=(MISSED, MISSED.replace("-1a", "-1b"))),
     "own_hosts": replace(
         RECEIPT,
         request=replace(REQUEST, source="hosts", fleet="lab"),
@@ -130,6 +132,11 @@ def test_any_receipt_survives_its_json_and_can_be_read(
     back = read_receipt(file)
     assert back.as_json() == receipt.as_json()
     assert lines(back) == lines(receipt)
+
+
+def test_the_places_that_had_no_room_are_on_the_receipt() -> None:
+    events = [Stage(AT, "up", "started"), Stage(AT, "up", "note", MISSED), Stage(after(9), "up", "done", "2 nodes")]
+    assert make_receipt(REQUEST, events, MONEY).walk == (MISSED,)
 
 
 def test_what_was_billed_is_time_times_price() -> None:
