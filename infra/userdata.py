@@ -72,8 +72,13 @@ idle=${{seen//[!i]/}}
 SETUP = """\
 #!/bin/bash
 # Set-up as the SSH user; the same two files that `fleet` brings to a machine that is not its own, packed to fit.
-# Unattended upgrades restart drivers and services under a training run.
-systemctl disable --now unattended-upgrades.service dnf-automatic.timer needrestart.service 2> /dev/null
+# Unattended upgrades restart drivers and services under a training run. One by one: no image has all of these units.
+for unit in unattended-upgrades.service apt-daily.timer apt-daily-upgrade.timer dnf-automatic{{,-install}}.timer; do
+  systemctl mask --now "$unit" > /dev/null 2>&1
+done
+# needrestart hangs on apt; it only tells from here on.
+[ ! -d "${{FLEET_ETC:-/etc}}/needrestart/conf.d" ] ||
+  echo "\$nrconf{{restart}} = 'l';" > "${{FLEET_ETC:-/etc}}/needrestart/conf.d/fleet.conf"
 as_user() {{ sudo -u {user} -H "$@"; }}
 as_user bash -c 'mkdir -p ~/fleet/setup && base64 -d | gunzip > ~/fleet/setup/{profile}.txt' << 'END-OF-LOCK'
 {lock}END-OF-LOCK

@@ -35,8 +35,9 @@ def host_environment(operator: Mapping[str, str], host: Path, control_url: str, 
             "PATH": ":".join([str(HOSTBIN), *operator_path(operator.get("PATH", ""))]),
             # The operator's cache stands for the package mirror near the fleet: N hosts do not download N times.
             "UV_CACHE_DIR": str(_uv_cache(operator)),
-            # Where the lease keeps its deadline, which on EC2 is a folder of root's (infra/userdata.py).
+            # What is root's on EC2 (infra/userdata.py): where the lease keeps its deadline, and the configuration.
             "FLEET_STATE_DIR": str(host / "state"),
+            "FLEET_ETC": str(host / "etc"),
             "FLEET_SANDBOX_HOST": control_url,
             "AWS_EC2_METADATA_SERVICE_ENDPOINT": f"{control_url}/imds/",
             "FLEET_SANDBOX_PYTHON": python,

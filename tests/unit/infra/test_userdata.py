@@ -76,6 +76,25 @@ def test_both_files_of_the_set_up_go_over_unchanged() -> None:
         assert gzip.decompress(base64.b64decode(packed)) == (SCRIPTS / name).read_bytes()
 
 
+@pytest.mark.parametrize("needrestart", [True, False])
+def test_what_restarts_under_a_training_run_is_off_whichever_of_it_the_image_has(
+    tmp_path: Path, needrestart: bool
+) -> None:
+    script = str(parts(shipped())[1].get_payload()).split("as_user()")[0]
+    asked, conf = tmp_path / "asked", tmp_path / "etc" / "needrestart" / "conf.d"
+    # As systemctl is: it does nothing for any, where it is given one that is not there.
+    has = "case $3 in apt-daily*) ;; *) exit 1 ;; esac"
+    (tmp_path / "systemctl").write_text(f'#!/bin/sh\n[ $# = 3 ] || exit 1\n{has}\necho "$3" >> {asked}\n')
+    (tmp_path / "systemctl").chmod(0o755)
+    if needrestart:
+        conf.mkdir(parents=True)
+    env = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "FLEET_ETC": str(tmp_path / "etc")}
+    done = subprocess.run(["bash"], input=script, capture_output=True, text=True, env=env)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert asked.read_text().split() == ["apt-daily.timer", "apt-daily-upgrade.timer"]
+    assert [file.read_text() for file in conf.glob("*.conf")] == ["$nrconf{restart} = 'l';\n"] * needrestart
+
+
 class Boot:
     """A machine that boots: the lease runs for real, with a `shutdown` and a `systemd-run` that say what was asked."""
 

@@ -89,6 +89,7 @@ def test_a_host_inherits_nothing_but_the_way_to_its_packages(tmp_path: Path) -> 
     }  # fmt: skip
     assert env["HOME"] == str(tmp_path / "home")
     assert env["FLEET_STATE_DIR"] == str(tmp_path / "state")
+    assert env["FLEET_ETC"] == str(tmp_path / "etc"), "the developer's own /etc is not a host's"
     assert env["UV_CACHE_DIR"] == "/home/me/.cache/uv"
     assert env["PATH"].split(":")[0] == str(HOSTBIN)
 
