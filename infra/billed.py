@@ -7,7 +7,7 @@ nobody uses.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
@@ -144,6 +144,35 @@ def reservations(rows: Iterable[Row], region: str) -> Iterator[Found]:
         yield _found(region, "reservation", identity, detail, one, "CreateDate", lines, None, unknown)
 
 
+def snapshots(rows: Iterable[Row], region: str) -> Iterator[Found]:
+    """The account's own, as one: AWS tells whose volume each was made of, and not how much of it was stored."""
+    made = list(rows)
+    if not made:
+        return
+    oldest = min(one["StartTime"] for one in made)
+    detail = f"of {sum(one['VolumeSize'] for one in made)} GiB of volumes in all, the oldest of {oldest:%Y-%m-%d}"
+    unknown = "they bill what they store, which AWS does not tell"
+    yield _found(region, "snapshots", f"{len(made)} snapshots", detail, {}, "", [], None, unknown)
+
+
+def endpoints(rows: Iterable[Row], region: str) -> Iterator[Found]:
+    """Interfaces and Gateway Load Balancers' in a VPC; a gateway to S3 or DynamoDB costs nothing."""
+    for one in rows:
+        if one["VpcEndpointType"] == "Gateway" or one["State"].lower() in ("deleted", "deleting", "rejected", "failed"):
+            continue
+        detail = f"{one['ServiceName']} in {len(one.get('SubnetIds', []))} zones, and its GB"
+        unknown = "the price of an endpoint is not asked"
+        yield _found(region, "endpoint", one["VpcEndpointId"], detail, one, "CreationTimestamp", [], None, unknown)
+
+
+def load_balancers(rows: Iterable[Row], region: str) -> Iterator[Found]:
+    for one in rows:
+        unknown = "the price of a load balancer is not asked"
+        yield _found(
+            region, "load balancer", one["LoadBalancerName"], one["Type"], one, "CreatedTime", [], None, unknown
+        )
+
+
 def _found(
     region: str,
     kind: str,
@@ -165,14 +194,16 @@ def _found(
 
 @dataclass(frozen=True)
 class Kind:
-    """One question: the call, the key of its rows, what they become."""
+    """One question: the call, the key of its rows, what they become, the call's arguments."""
 
     service: str
     call: str
     key: str
     read: Callable[[Iterable[Row], str], Iterator[Found]]
+    arguments: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
 
+#: What a stack can have made, or left.
 KINDS = (
     Kind("ec2", "describe_instances", "Reservations", instances),
     Kind("ec2", "describe_volumes", "Volumes", volumes),
@@ -181,4 +212,10 @@ KINDS = (
     Kind("ec2", "describe_capacity_reservations", "CapacityReservations", reservations),
     Kind("efs", "describe_file_systems", "FileSystems", file_systems),
     Kind("fsx", "describe_file_systems", "FileSystems", lustre),
+)
+#: What is never a stack's: asked for the whole account alone.
+OTHERS = (
+    Kind("ec2", "describe_snapshots", "Snapshots", snapshots, {"OwnerIds": ["self"]}),
+    Kind("ec2", "describe_vpc_endpoints", "VpcEndpoints", endpoints),
+    Kind("elbv2", "describe_load_balancers", "LoadBalancers", load_balancers),
 )

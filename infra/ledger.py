@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import date
 
 from infra import prices
-from infra.billed import KINDS, Found, Kind
+from infra.billed import KINDS, OTHERS, Found, Kind
 from infra.cloud import Cloud, translated
 from infra.errors import BadInput, CloudRefused, NotAdmitted
 from infra.goods import Good
@@ -43,10 +43,10 @@ class Ledger:
     note: str = ""
 
 
-def look(cloud: Cloud, regions: Sequence[str]) -> Ledger:
-    """Everything that bills in these regions, all of them asked at once."""
+def look(cloud: Cloud, regions: Sequence[str], of_all: bool = False) -> Ledger:
+    """What bills in these regions, all of them asked at once; of_all: also what no stack makes."""
     clouds = [cloud.elsewhere(region, patience=3) for region in regions]
-    questions = [(there, kind) for there in clouds for kind in KINDS]
+    questions = [(there, kind) for there in clouds for kind in (*KINDS, *(OTHERS if of_all else ()))]
     for there, kind in questions:  # one by one: boto3 makes its clients in one thread alone
         if not _unserved(there, kind.service):
             there.client(kind.service)
@@ -89,9 +89,11 @@ def _ask(cloud: Cloud, kind: Kind) -> tuple[list[Found], CloudRefused | None]:
     try:
         with translated():
             if client.can_paginate(kind.call):
-                rows = [row for page in client.get_paginator(kind.call).paginate() for row in page[kind.key]]
+                rows = [
+                    row for page in client.get_paginator(kind.call).paginate(**kind.arguments) for row in page[kind.key]
+                ]
             else:
-                rows = getattr(client, kind.call)()[kind.key]
+                rows = getattr(client, kind.call)(**kind.arguments)[kind.key]
         return list(kind.read(rows, cloud.region)), None
     except CloudRefused as error:
         return [], error

@@ -18,6 +18,7 @@ from training.stack_cloud import AT_REST, cloud_at_rest
 
 #: What is asked for, and what is not: "nothing else bills" would be more than was looked at.
 ASKED = "instances, volumes, elastic addresses, NAT gateways, EFS, FSx, unused reservations"
+ASKED_OF_ALL = f"{ASKED}, snapshots, VPC endpoints, load balancers"
 
 
 @dataclass(frozen=True)
@@ -102,7 +103,7 @@ def ask(root: Path, stack: str | None, regions: Sequence[str], of_all: bool, tod
         try:
             where = [known_region(account.cloud, name) for name in regions]
             where = where or (account.cloud.regions() if of_all else list(account.regions))
-            ledger = look(account.cloud, where)
+            ledger = look(account.cloud, where, of_all)
         except CloudRefused as error:
             unasked.append(f"account of stack {', '.join(account.stacks)}: {error.sentence}")
             continue
@@ -128,7 +129,8 @@ def lines(holdings: Holdings, at: datetime) -> list[str]:
         if one.unknown:
             out.append(f"UNKNOWN     {one.found.id}: {one.unknown}")
     if holdings.regions:
-        out.append(f"asked       {', '.join(holdings.regions)}: {ASKED}; no other service")
+        asked = ASKED_OF_ALL if holdings.of_all else ASKED
+        out.append(f"asked       {', '.join(holdings.regions)}: {asked}; no other service")
     return out + [f"note        {note}" for note in holdings.notes]
 
 

@@ -170,8 +170,16 @@ def strangers(quiet: Project) -> dict[str, str]:
         ],
         "address": ec2.allocate_address(Domain="vpc")["AllocationId"],
         "reservation": reserved["CapacityReservation"]["CapacityReservationId"],
+        "balancer": _load_balancer(quiet),
         "far": there.create_volume(AvailabilityZone="us-west-2a", Size=73, VolumeType="gp3")["VolumeId"],
     }
+
+
+def _load_balancer(project: Project) -> str:
+    subnets = project.cloud().client("ec2").describe_subnets(Filters=[{"Name": "default-for-az", "Values": ["true"]}])
+    ids = [one["SubnetId"] for one in subnets["Subnets"]][:2]
+    project.cloud().client("elbv2").create_load_balancer(Name="web", Subnets=ids)
+    return "web"
 
 
 def prices_of(done_json: dict) -> dict[str, float | None]:
@@ -183,19 +191,22 @@ def test_everything_that_bills_is_listed_with_whose_it_is_and_its_price(
 ) -> None:
     where = ["--region", "us-east-1", "--region", "us-west-2"]
     told = quiet.fleet("ps", "--all", *where, "--json").ok().json
-    assert prices_of(told) == {
+    snapshots = [row for row in told["bills"] if row["kind"] == "snapshots"]  # of the images that moto brings along
+    assert [(row["region"], row["usd_per_hour"]) for row in snapshots] == [("us-east-1", None), ("us-west-2", None)]
+    assert prices_of({"bills": [row for row in told["bills"] if row not in snapshots]}) == {
         strangers["reservation"]: pytest.approx(2 * 0.8048),
         strangers["ours"]: pytest.approx(0.08),
         strangers["disk"]: pytest.approx(0.008),
         strangers["address"]: pytest.approx(0.005),
         strangers["far"]: None,
+        strangers["balancer"]: None,
     }
     rows = {row["id"]: row for row in told["bills"]}
     assert (rows[strangers["ours"]]["stack"], rows[strangers["disk"]]["stack"]) == ("sandbox", None)
     assert rows[strangers["far"]]["unknown"] == "AWS lists no price of EBS gp3 in us-west-2"
     assert (told["regions"], told["unasked"]) == (["us-east-1", "us-west-2"], [])
     text = quiet.fleet("ps", "--all", *where).ok().out
-    assert "$1.7026 an hour for 4, and 1 whose price is UNKNOWN" in text
+    assert "$1.7026 an hour for 4, and 4 whose price is UNKNOWN" in text
 
 
 def test_without_all_only_what_this_clones_stacks_have(quiet: Project, strangers: dict[str, str]) -> None:

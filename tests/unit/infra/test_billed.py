@@ -104,6 +104,13 @@ def reservation(**more: Any) -> dict[str, Any]:
     return row | more
 
 
+ENDPOINT = {
+    "VpcEndpointId": "vpce-1",
+    "VpcEndpointType": "Interface",
+    "ServiceName": "com.amazonaws.us-east-1.ssm",
+    "State": "available",
+    "SubnetIds": ["subnet-1", "subnet-2"],
+}
 DISK = {"VolumeId": "vol-1", "VolumeType": "gp3", "Size": 730, "Iops": 3000, "State": "in-use", "CreateTime": AT}
 LUSTRE = {"FileSystemId": "fs-2", "FileSystemType": "LUSTRE", "StorageCapacity": 1460}
 SCRATCH = {"LustreConfiguration": {"DeploymentType": "SCRATCH_2"}}
@@ -151,6 +158,24 @@ SPEED = "its provisioned speed bills beside its size, and that price is not aske
             (None, "the price of this kind of FSx is not asked"),
             "FSx LUSTRE 1460 GiB, SCRATCH_2, kept (retain: true)",
         ),
+        (
+            billed.snapshots,
+            {"SnapshotId": "snap-1", "VolumeSize": 200, "StartTime": AT},
+            (None, "they bill what they store, which AWS does not tell"),
+            f"of 200 GiB of volumes in all, the oldest of {AT:%Y-%m-%d}",
+        ),
+        (
+            billed.endpoints,
+            ENDPOINT,
+            (None, "the price of an endpoint is not asked"),
+            "com.amazonaws.us-east-1.ssm in 2 zones, and its GB",
+        ),
+        (
+            billed.load_balancers,
+            {"LoadBalancerName": "web", "Type": "application", "CreatedTime": AT},
+            (None, "the price of a load balancer is not asked"),
+            "application",
+        ),
         (billed.reservations, reservation(), (3 * 0.8048, ""), "reservation: 3 of 4 x g6.xlarge unused"),
         (
             billed.reservations,
@@ -173,13 +198,18 @@ def test_reserved_machines_that_run_are_not_counted_twice(row: dict[str, Any]) -
     assert list(billed.reservations([row], EAST)) == []
 
 
+@pytest.mark.parametrize("row", [ENDPOINT | {"VpcEndpointType": "Gateway"}, ENDPOINT | {"State": "deleted"}])
+def test_an_endpoint_that_costs_nothing_is_none(row: dict[str, Any]) -> None:
+    assert list(billed.endpoints([row], EAST)) == []
+
+
 def test_a_price_of_another_region_is_never_this_ones() -> None:
     [found] = billed.volumes([DISK], "eu-west-1")
     assert usd(found) == (None, "no price list for eu-west-1 is shipped")
 
 
 def test_every_kind_reads_nothing_out_of_nothing() -> None:
-    assert [list(kind.read([], EAST)) for kind in billed.KINDS] == [[]] * len(billed.KINDS)
+    assert [list(kind.read([], EAST)) for kind in (*billed.KINDS, *billed.OTHERS)] == [[]] * 10
 
 
 @pytest.mark.parametrize("kind", ["gp2", "gp3", "io1", "st1", "standard"])
