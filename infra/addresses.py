@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from ipaddress import IPv4Network
+from ipaddress import IPv4Network, ip_network
 
 #: Prefix length of the largest network that is somebody's own (10.0.0.0/8); two halves of the world are the world.
 NARROW = 8
+#: Of IPv6: a provider's whole block.
+NARROW_6 = 32
 #: Of each subnet AWS keeps the first four addresses and the last (VPC guide, subnet sizing).
 KEPT_BY_AWS = 5
 
@@ -26,9 +28,15 @@ def sized(value: str, largest: int, smallest: int) -> str:
     return value
 
 
+def wide(cidr: str) -> bool:
+    """Whether a network, of IPv6 too, is too large to be one operator's."""
+    at = ip_network(cidr, strict=False)
+    return at.prefixlen < (NARROW if at.version == 4 else NARROW_6)
+
+
 def somebodys(value: str) -> str:
     """A network that can be one operator's, or ValueError."""
-    if IPv4Network(network(value)).prefixlen < NARROW:
+    if wide(network(value)):
         much = "the whole internet" if value == "0.0.0.0/0" else "much of the internet"
         raise ValueError(
             f"opens SSH to {much}: give your own network, such as 203.0.113.7/32, or say sshFromAnywhere: true"

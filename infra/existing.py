@@ -5,11 +5,11 @@ Asked of AWS; nothing is changed. What can't be used is refused in one line befo
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from infra.addresses import free, inside, overlapped, usable
+from infra.addresses import free, inside, overlapped, usable, wide
 from infra.cloud import Cloud, named_by, translated
 from infra.errors import BadInput
 from infra.settings import PREFIX, StackConfig
@@ -100,6 +100,40 @@ def read_vpc(cloud: Cloud, vpc_id: str, stack: str) -> ExistingVpc:
         way_out=any(_leads_out(route) for route in routes),
         names=names,
     )
+
+
+def check_group(cloud: Cloud, config: StackConfig, vpc_id: str) -> None:
+    """Raises BadInput where the stack file's security group is of another VPC, or opens SSH to much of the internet."""
+    group_id = config.security_group_id
+    assert group_id, "a stack file that names a group"
+    ec2 = cloud.client("ec2")
+    with named_by(cloud, "securityGroupId", group_id):
+        (group,) = ec2.describe_security_groups(GroupIds=[group_id])["SecurityGroups"]
+    if group["VpcId"] != vpc_id:
+        raise BadInput(
+            f"is of {group['VpcId']}, the fleet of {vpc_id}", where=group_id, do=f"Check {PREFIX}securityGroupId."
+        )
+    if (world := wide_open(group["IpPermissions"], config.ssh_port)) and not config.ssh_from_anywhere:
+        raise BadInput(
+            f"opens port {config.ssh_port} to {world}",
+            where=group_id,
+            do=f"Narrow that rule to your own network, or say {PREFIX}sshFromAnywhere: true.",
+        )
+
+
+def wide_open(rules: Iterable[Mapping[str, Any]], port: int) -> str | None:
+    """The first network too large to be one operator's to which a group's IpPermissions open a TCP port."""
+    for rule in rules:
+        # Of protocol "-1", all, there are no ports.
+        if rule["IpProtocol"] != "-1" and not (
+            rule["IpProtocol"] == "tcp" and rule["FromPort"] <= port <= rule["ToPort"]
+        ):
+            continue
+        cidrs = [one["CidrIp"] for one in rule.get("IpRanges", [])]
+        cidrs += [one["CidrIpv6"] for one in rule.get("Ipv6Ranges", [])]
+        if found := next(filter(wide, cidrs), None):
+            return found
+    return None
 
 
 def ground(vpc: ExistingVpc, config: StackConfig, ways: Ways, name: str, addresses: int) -> Ground:

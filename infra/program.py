@@ -81,8 +81,10 @@ def fleet(
     name = fleet_name(stack)
     tags = {STACK_TAG: stack}
 
-    ends_at = site.ends_at or site.now + config.ends_after
-    # Who joins a fleet that runs ends with it.
+    ends_at = site.now + config.ends_after
+    # Who joins a fleet that runs ends with it, or when the budget is spent.
+    if site.ends_at and (config.budget is None or site.ends_at < ends_at):
+        ends_at = site.ends_at
     lifetime = max(ends_at - GRACE - site.now, timedelta(minutes=1))
     capacity = Capacity(name, capacity_args(config, site.place, tags, ends_at, reserved=site.reserved), opts)
     way = ways(config, len(site.interfaces) > 1)

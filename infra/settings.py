@@ -61,8 +61,8 @@ class StackConfig(BaseModel):
     vpc_id: an existing one, in which the fleet makes a subnet and a way out of its own.
     subnet_cidr: of that subnet; by default the first part of the VPC that is free and large enough.
     subnet_id: an existing one to use, with its VPC.
-    security_group_id: an existing one to use; rules are neither added nor checked.
-    ssh_from_anywhere: allows an operatorCidr larger than a /8, such as 0.0.0.0/0.
+    security_group_id: an existing one to use; no rule is added, and SSH open to the world is refused.
+    ssh_from_anywhere: allows an operatorCidr, or a rule of that group, larger than a /8, such as 0.0.0.0/0.
     operator_cidr: who may open SSH; by default this machine's own public address.
     access: ssh, to `ssh_port` from `operator_cidr`; or ssm, SSH through AWS's Session Manager: no node has a public
         address, and no port is open to anybody.

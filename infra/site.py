@@ -16,7 +16,7 @@ from infra.catalog import catalog
 from infra.cloud import Cloud, translated
 from infra.cost import over_cap, priced
 from infra.errors import BadInput, CloudRefused
-from infra.existing import ExistingSubnet, Ground, ground, read_subnet, read_vpc
+from infra.existing import ExistingSubnet, Ground, check_group, ground, read_subnet, read_vpc
 from infra.fabric import Interface, addressed, interfaces_of
 from infra.files import ExistingFiles, read_files
 from infra.fsx import ExistingLustre, read_lustre
@@ -78,6 +78,8 @@ def survey(cloud: Cloud, config: StackConfig, stack: str, place: Place | None = 
         vpc = read_vpc(cloud, config.vpc_id, stack)
         there = ground(vpc, config, way, fleet_name(stack), config.nodes * addressed(interfaces))
     vpc_id = subnet.vpc_id if subnet else config.vpc_id
+    if config.security_group_id and vpc_id:
+        check_group(cloud, config, vpc_id)
     return Site(
         place=place,
         operator_cidr="" if way.session else config.operator_cidr or own_address(),

@@ -30,14 +30,35 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
         yield project
 
 
-def test_what_overlaps_in_the_vpc_is_refused_in_one_line_at_preview(project: Project) -> None:
-    file, asked = project.root / "stacks" / "Pulumi.sandbox.yaml", within(project, "0.128/25")
+def refused(project: Project, key: str, value: str) -> str:
+    """What a preview says of the stack with one key more: one line, exit code 2."""
+    file = project.root / "stacks" / "Pulumi.sandbox.yaml"
     before = file.read_text()
-    file.write_text(before.replace("config:", f"config:\n  {STACK}subnetCidr: {asked}", 1))
+    file.write_text(before.replace("config:", f"config:\n  {STACK}{key}: {value}", 1))
     done = project.fleet("preview", "-s", "sandbox")
     file.write_text(before)
     assert (done.code, len(done.err.strip().splitlines())) == (2, 1), done.err
-    assert f"{asked} overlaps subnet-" in done.err and f"{within(project, '2.0/23')} is free" in done.err
+    return done.err
+
+
+def test_what_overlaps_in_the_vpc_is_refused_in_one_line_at_preview(project: Project) -> None:
+    asked = within(project, "0.128/25")
+    said = refused(project, "subnetCidr", asked)
+    assert f"{asked} overlaps subnet-" in said and f"{within(project, '2.0/23')} is free" in said
+
+
+def test_a_group_of_another_vpc_or_open_to_the_world_is_refused_in_one_line_at_preview(project: Project) -> None:
+    ec2 = project.cloud().client("ec2")
+    groups = {one["VpcId"]: one["GroupId"] for one in ec2.describe_security_groups()["SecurityGroups"]}
+    (theirs,) = (one["VpcId"] for one in ec2.describe_vpcs()["Vpcs"] if one["CidrBlock"] == project.network)
+    elsewhere = next(group for vpc, group in groups.items() if vpc != theirs)
+    assert f"{elsewhere}  is of vpc-" in refused(project, "securityGroupId", elsewhere)
+    rule = {"IpProtocol": "tcp", "FromPort": 0, "ToPort": 65535, "IpRanges": [{"CidrIp": "0.0.0.0/0"}]}
+    ec2.authorize_security_group_ingress(GroupId=groups[theirs], IpPermissions=[rule])
+    said = refused(project, "securityGroupId", groups[theirs])
+    ec2.revoke_security_group_ingress(GroupId=groups[theirs], IpPermissions=[rule])
+    assert f"{groups[theirs]}  opens port {project.ssh_port} to 0.0.0.0/0" in said and "sshFromAnywhere" in said
+    assert "sg-00000000  does not exist in us-east-1" in refused(project, "securityGroupId", "sg-00000000")
 
 
 @pytest.mark.full

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from infra.errors import BadInput
-from infra.existing import ExistingVpc, Ground, ground
+from infra.existing import ExistingVpc, Ground, ground, wide_open
 from infra.settings import StackConfig
 from infra.ways import ways
 
@@ -20,6 +20,23 @@ VPC = ExistingVpc(
     way_out=False,
     names=True,
 )
+
+
+@pytest.mark.parametrize(
+    ("rule", "world"),
+    [
+        ({"IpProtocol": "tcp", "FromPort": 22, "ToPort": 22, "IpRanges": [{"CidrIp": "0.0.0.0/0"}]}, "0.0.0.0/0"),
+        ({"IpProtocol": "tcp", "FromPort": 0, "ToPort": 65535, "Ipv6Ranges": [{"CidrIpv6": "::/0"}]}, "::/0"),
+        ({"IpProtocol": "-1", "IpRanges": [{"CidrIp": "10.0.0.0/8"}, {"CidrIp": "128.0.0.0/1"}]}, "128.0.0.0/1"),
+        ({"IpProtocol": "tcp", "FromPort": 22, "ToPort": 22, "IpRanges": [{"CidrIp": "203.0.113.0/24"}]}, None),
+        ({"IpProtocol": "tcp", "FromPort": 443, "ToPort": 443, "IpRanges": [{"CidrIp": "0.0.0.0/0"}]}, None),
+        ({"IpProtocol": "udp", "FromPort": 22, "ToPort": 22, "IpRanges": [{"CidrIp": "0.0.0.0/0"}]}, None),
+        ({"IpProtocol": "-1", "UserIdGroupPairs": [{"GroupId": "sg-1"}]}, None),
+        ({"IpProtocol": "tcp", "FromPort": 22, "ToPort": 22, "Ipv6Ranges": [{"CidrIpv6": "2001:db8::/48"}]}, None),
+    ],
+)
+def test_a_group_that_opens_ssh_to_the_world_is_known_by_its_rules(rule: dict, world: str | None) -> None:
+    assert wide_open([{"IpProtocol": "tcp", "FromPort": 29500, "ToPort": 29600}, rule], 22) == world
 
 
 def where(vpc: ExistingVpc = VPC, addresses: int = 2, **fields: object) -> Ground:

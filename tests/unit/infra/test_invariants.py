@@ -6,7 +6,7 @@ import email
 import json
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
@@ -19,10 +19,12 @@ from infra.cost import hourly_cost
 from infra.errors import BadInput
 from infra.existing import ExistingSubnet, Ground
 from infra.fabric import Interface
+from infra.files import ExistingFiles
+from infra.fsx import ExistingLustre
 from infra.place import Place
 from infra.prices import Price, shipped
 from infra.program import fleet_program
-from infra.settings import GRACE, StackConfig, from_pulumi
+from infra.settings import GRACE, Profile, StackConfig, from_pulumi
 from infra.site import Site
 from infra.ways import ways
 
@@ -62,6 +64,7 @@ NETWORK = st.one_of(
     st.just({"subnetId": "subnet-0123456789abcdef0"}),
     st.just({"subnetId": "subnet-0123456789abcdef0", "securityGroupId": "sg-0123456789abcdef0"}),
     st.just({"vpcId": "vpc-0123456789abcdef0"}),
+    st.just({"vpcId": "vpc-0123456789abcdef0", "subnetCidr": "10.0.4.0/24"}),
     st.just({"vpcId": "vpc-0123456789abcdef0", "securityGroupId": "sg-0123456789abcdef0"}),
 )
 ACCESS = st.sampled_from([{}, {"access": "ssm"}])
@@ -84,6 +87,15 @@ REST = st.fixed_dictionaries(
         "retain": FLAG,
         "storage": st.sampled_from(["efs", "fsx"]),
         "s3": st.sampled_from([{"read": ["s3://data"]}, {"read": ["s3://data/in"], "write": ["s3://runs/out"]}]),
+        "fileSystemId": st.just("fs-0123456789abcdef0"),
+        "fsxGib": st.sampled_from([1200, 2400, 4800]),
+        "fsxDeployment": st.sampled_from(["SCRATCH_2", "PERSISTENT_2"]),
+        "profile": st.sampled_from(get_args(Profile)),
+        "sharedEnvironment": FLAG,
+        "candidates": st.lists(st.sampled_from(sorted(catalog().types)), max_size=3).map(
+            lambda types: {"instanceTypes": types}
+        ),
+        "maxUsdPerHour": st.integers(1, 1000),
         "sharedPath": st.from_regex(r"~?(/[A-Za-z0-9._-]{1,20}){1,4}", fullmatch=True),
     },
 )
@@ -112,7 +124,12 @@ def site_of(config: StackConfig) -> Site:
     way = ways(config, len(wires) > 1)
     theirs = Ground("vpc-1", "10.0.0.0/24", "10.0.1.0/28" if way.gateway else None, "igw-1") if config.vpc_id else None
     operator = "" if way.session else config.operator_cidr or "203.0.113.7/32"
-    return Site(place, operator, NOW, subnet, theirs, wires)
+    files, lustre = None, None
+    if config.file_system_id and config.storage == "efs":
+        files = ExistingFiles(config.file_system_id, "arn:files", own=False)
+    elif config.file_system_id:
+        lustre = ExistingLustre(config.file_system_id, "fs.fsx.us-east-1.amazonaws.com", "abcdef", own=False)
+    return Site(place, operator, NOW, subnet, theirs, wires, files, lustre)
 
 
 @pytest.fixture(scope="module")
@@ -121,7 +138,7 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @given(rest=REST, capacity=CAPACITY, network=NETWORK, access=ACCESS)
-@settings(max_examples=30, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 def test_every_stack_that_is_taken_keeps_its_promises(
     clone: Path, rest: dict[str, Any], capacity: dict[str, Any], network: dict[str, Any], access: dict[str, Any]
 ) -> None:
@@ -164,7 +181,7 @@ def guarded(fleet: Engine, config: StackConfig) -> None:
         assert not node.get("ebsBlockDevices")
     assert not [one for one in templates(fleet) if "blockDeviceMappings" in one or "metadataOptions" in one]
     own = [one["encrypted"] for one in fleet.all("aws:efs/fileSystem:FileSystem")]
-    assert own == [True] * (config.shared_files and config.storage == "efs")
+    assert own == [True] * (config.shared_files and config.storage == "efs" and config.file_system_id is None)
     lustre = fleet.all("aws:fsx/lustreFileSystem:LustreFileSystem")  # always encrypted: there is nothing to ask for
     nodes = config.security_group_id or "id-nodes"
     assert [one["securityGroupIds"] for one in lustre] == [[nodes]] * config.makes_lustre

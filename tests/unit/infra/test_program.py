@@ -241,6 +241,11 @@ def test_a_node_that_joins_a_fleet_ends_with_it(tmp_path: Path) -> None:
         assert late.one("node-002-end")["scheduleExpression"] == f"at({NOW + left:%Y-%m-%dT%H:%M:%S})"
 
 
+def test_a_node_that_joins_ends_before_its_fleet_where_the_budget_is_spent_by_then(tmp_path: Path) -> None:
+    late = planned(tmp_path, place_of("g6.xlarge", ends_at=NOW + timedelta(hours=9)), budget="2.50")  # buys an hour
+    assert late.one("node-002-end")["scheduleExpression"] == f"at({NOW + timedelta(hours=1):%Y-%m-%dT%H:%M:%S})"
+
+
 def test_without_a_role_the_nodes_have_none_and_their_network_opens_the_files(tmp_path: Path) -> None:
     bare = planned(tmp_path, instanceRole="false")
     assert [role["tags"]["Name"] for role in bare.all("aws:iam/role:Role")] == ["fleet-dev"]  # the schedule's
