@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 ONE_BOOT = timedelta(minutes=12)
 #: Longer than any lifetime: a budget that buys more than this buys enough.
 FOREVER_H = 24 * 365
-_HOUR, _MINUTE = timedelta(hours=1), timedelta(minutes=1)
 
 
 def capped(config: StackConfig, budget: float | None) -> StackConfig:
@@ -29,44 +28,42 @@ def capped(config: StackConfig, budget: float | None) -> StackConfig:
     return config.model_copy(update={"budget": budget})
 
 
-def within_budget(config: StackConfig, cost: HourlyCost, alive: Collection[Node] = ()) -> StackConfig:
+def within_budget(
+    config: StackConfig, cost: HourlyCost, alive: Collection[Node] = (), now: datetime | None = None
+) -> StackConfig:
     """The same stack with the lifetime that its budget buys, if that is the shorter one.
 
-    alive: nodes that run, which keep their ends: those that come beside them live on what the budget leaves.
+    alive: the nodes that run at `now`; those that come beside them are of the same budget. Of a spot fleet only `fleet
+    resize` asks: with a price that has moved up, a node that was lost could not be replaced.
 
-    Raises BadInput as `refuse` does, and where that is less than a boot.
+    Raises BadInput as `refuse` and `grown` do.
     """
     refuse(config, cost)
-    there, new = bounded(config, cost), config.nodes - len(alive)
-    if config.budget is None or not cost.total or not alive or new <= 0:
-        return there
-    each = cost.total / config.nodes
-    taken = each * _hours(alive)
-    left = timedelta(hours=min((config.budget - taken) / (each * new), FOREVER_H)) - GRACE
-    if left < ONE_BOOT:
-        raise BadInput(
-            f"of ${config.budget:.2f} its nodes that run take ${taken:.2f} to their ends: too little is left for "
-            f"{new} more",
-            where=f"{PREFIX}budget",
-            do="Raise it, or leave the number of nodes as it is.",
-        )
-    return there.model_copy(update={"lifetime": min(there.lifetime, left // _MINUTE * _MINUTE)})
+    if now and config.capacity != "spot":
+        grown(config, cost, alive, now)
+    return bounded(config, cost)
 
 
 def grown(config: StackConfig, cost: HourlyCost, alive: Collection[Node], now: datetime) -> float | None:
     """USD at most of a fleet that gets `config.nodes` nodes while `alive` run, from the first launch to the last of its
-    ends; None where no price or no end is known.
+    ends, with which the new ones end; None where it doesn't grow, or no price or no end is known.
 
-    Raises BadInput as `within_budget` does, and where the budget would end the new nodes before those that run: a gang
-    ends with the first of its members.
+    Raises BadInput where that is more than the budget.
     """
-    refuse(config, cost)
-    untold = any(one.lifetime is None for one in alive)
-    if not cost.total or (untold and config.budget is None):
+    new = config.nodes - len(alive)
+    if not alive or new <= 0 or not cost.total:
         return None
-    each, new, ran = cost.total / config.nodes, config.nodes - len(alive), _hours(alive)
+    if untold := [one.id for one in alive if one.lifetime is None]:
+        if config.budget is None:
+            return None
+        raise BadInput(
+            f"when {', '.join(untold)} ends is not known: it has no lifetime tag",
+            where=f"{PREFIX}budget",
+            do="fleet replace its rank, or end the fleet and make it anew.",
+        )
     last = max(one.ends_at for one in alive if one.ends_at) + GRACE
-    whole = each * (ran + new * ((last - now) / _HOUR))
+    spans = sum((one.lifetime + GRACE for one in alive if one.lifetime), new * max(last - now, timedelta()))
+    whole = cost.total / config.nodes * (spans / timedelta(hours=1))
     if config.budget is not None and whole > config.budget:
         raise BadInput(
             f"with {config.nodes} nodes it would cost up to ${whole:.2f} to its end at {last:%Y-%m-%d %H:%M} UTC, and "
@@ -74,18 +71,7 @@ def grown(config: StackConfig, cost: HourlyCost, alive: Collection[Node], now: d
             where=f"{PREFIX}budget",
             do="Raise it in the stack file first, or take fewer nodes.",
         )
-    return each * (ran + new * (within_budget(config, cost, alive).ends_after / _HOUR))
-
-
-def _hours(alive: Collection[Node]) -> float:
-    """From each node's launch to the last of its ends, added up. BadInput where one's is not known."""
-    if untold := [one.id for one in alive if one.lifetime is None]:
-        raise BadInput(
-            f"when {', '.join(untold)} ends is not known: it has no lifetime tag",
-            where=f"{PREFIX}budget",
-            do="fleet replace its rank, or end the fleet and make it anew.",
-        )
-    return sum((one.lifetime + GRACE for one in alive if one.lifetime), timedelta()) / _HOUR
+    return whole
 
 
 def bounded(config: StackConfig, cost: HourlyCost) -> StackConfig:
@@ -127,4 +113,4 @@ def _bought(config: StackConfig, cost: HourlyCost) -> timedelta | None:
     if config.budget is None or not cost.total:
         return None
     hours = timedelta(hours=min(config.budget / cost.total, FOREVER_H)) - GRACE
-    return hours // _MINUTE * _MINUTE
+    return hours // timedelta(minutes=1) * timedelta(minutes=1)

@@ -239,7 +239,7 @@ def within_means(config: StackConfig, site: Site, cloud: Cloud) -> StackConfig:
     if config.budget is None and config.max_usd_per_hour is None:
         return config
     there = config_at(config, site.place)
-    return within_budget(there, priced(there, cloud), site.alive)
+    return within_budget(there, priced(there, cloud), site.alive, site.now)
 
 
 def _user_data(config: StackConfig, lifetime: timedelta, storage: Storage | Lustre | None) -> pulumi.Output[str]:

@@ -8,7 +8,7 @@ import dataclasses
 from dataclasses import dataclass
 
 from infra import changed, sweep
-from infra.budget import grown
+from infra.budget import grown, refuse
 from infra.changed import Losses
 from infra.cost import priced
 from infra.errors import BadInput, CloudRefused
@@ -78,7 +78,9 @@ def resized(fleet: StackFleet, nodes: int) -> Resized:
         raise BadInput(f"the fleet of stack {fleet.name} is not up", do=f"fleet up -s {fleet.name}")
     wanted = fleet.config_here.model_copy(update={"nodes": nodes})
     cost = priced(wanted, fleet.stack.cloud)
-    most = grown(wanted, cost, alive, fleet.stack.cloud.now()) if nodes > len(alive) else None
+    if nodes > len(alive):
+        refuse(wanted, cost)
+    most = grown(wanted, cost, alive, fleet.stack.cloud.now())
     return Resized(fleet.hourly_cost.total, cost.total, most)
 
 

@@ -303,7 +303,7 @@ def more_is_refused_before_anything_is_done(project: Project) -> None:
     file.write_text(before.replace("swift-fleet:nodes: '2'", "swift-fleet:nodes: '3'").replace('"2"', '"3"'))
     assert file.read_text() != before
     plain = project.fleet("up", "-s", "sandbox", "--yes")
-    assert (plain.code, "its nodes that run take $0.4" in plain.err) == (2, True), plain.all
+    assert (plain.code, "with 3 nodes it would cost up to $0.6" in plain.err) == (2, True), plain.all
     assert len(project.fleet("status", "-s", "sandbox", "--json").ok().json["nodes"]) == 2
     file.write_text(before.replace("0.45", "9"))
     asked = project.fleet("resize", "3", "-s", "sandbox", say="n\n")

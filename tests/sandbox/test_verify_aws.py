@@ -44,13 +44,14 @@ def test_a_refusal_is_told_with_what_it_was_to_show(project: Project) -> None:
 
 
 @pytest.mark.full
+@pytest.mark.timeout(2400)
 def test_each_end_ends_the_smallest_machine_and_then_the_fleet_goes_up_and_down(project: Project) -> None:
     project.nodes_set_up(False)
     going = Going([*VERIFY, "--yes"], project.root, project.environment())
     for number, minutes in enumerate((11, 16, 20, 40), 1):
-        eventually(lambda n=number: sum("to end by itself" in line for line in going.lines) == n, within=300)  # type: ignore[misc]
+        eventually(lambda n=number: sum("to end by itself" in line for line in going.lines) == n, within=600)  # type: ignore[misc]
         project.control("clock", {"advance": minutes * 60})
-    done = going.ended(within=600)
+    done = going.ended(within=1200)
     assert done.code == 0, done.all
     for step in ("lease", "schedule", "idle", "alarm", "up", "down"):
         assert f"✓ {step}" in done.out
