@@ -52,10 +52,15 @@ def addressed(interfaces: Sequence[Interface]) -> int:
     return sum(one.kind != "efa-only" for one in interfaces) or 1
 
 
-def interfaces_of(cloud: Cloud, instance_type: str) -> tuple[Interface, ...]:
-    """Asks EC2. CloudRefused where it can't be asked or the type has no EFA."""
+def read_type(cloud: Cloud, instance_type: str) -> Mapping[str, Any]:
+    """The type as EC2 describes it. CloudRefused where it can't be asked."""
     with translated():
         found = cloud.client("ec2").describe_instance_types(InstanceTypes=[instance_type])["InstanceTypes"]
-    if not found[0]["NetworkInfo"].get("EfaSupported"):
-        raise CloudRefused(f"{instance_type} has no EFA in {cloud.region}", do="Leave out swift-fleet:efa.")
-    return layout(found[0]["NetworkInfo"])
+    return dict(found[0])
+
+
+def interfaces_of(kind: Mapping[str, Any], region: str) -> tuple[Interface, ...]:
+    """Of a type as EC2 describes it. CloudRefused where it has no EFA."""
+    if not kind["NetworkInfo"].get("EfaSupported"):
+        raise CloudRefused(f"{kind['InstanceType']} has no EFA in {region}", do="Leave out swift-fleet:efa.")
+    return layout(kind["NetworkInfo"])

@@ -37,7 +37,7 @@ class Thing:
 @dataclass(frozen=True)
 class Node:
     """A machine that bills: its state, type and zone, when AWS launched it (UTC), how long its tag says it lives, the
-    reservation that it targets.
+    reservation that it targets, the image that it was made of.
     """
 
     id: str
@@ -48,6 +48,7 @@ class Node:
     lifetime: timedelta | None = None
     stack: str = ""
     reservation: str = ""
+    image: str = ""
 
     @property
     def ends_at(self) -> datetime | None:
@@ -96,6 +97,7 @@ def nodes(cloud: Cloud, stack: str | None) -> Iterator[Node]:
                 lifetime_of(one),
                 tags[STACK_TAG],
                 target.get("CapacityReservationId", ""),
+                one["ImageId"],
             )
 
 

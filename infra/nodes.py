@@ -21,7 +21,7 @@ LIFETIME_TAG = "swift-fleet:lifetime"
 
 @dataclass
 class NodesArgs:
-    """ami_is_given: false where the image is AWS's newest, which must not replace a running fleet.
+    """ami_is_given: false where nobody named the image; then it must not replace a running fleet.
 
     interfaces: of a node with EFA; none is one plain interface. launch: what binds a node to its room (`Capacity`).
     one_way_in: rank 0 gets an elastic address, the rest none.
@@ -30,7 +30,7 @@ class NodesArgs:
     count: int
     lifetime: timedelta
     instance_type: str
-    ami: pulumi.Input[str]
+    ami: str
     ami_is_given: bool
     subnet_id: pulumi.Input[str]
     security_group_id: pulumi.Input[str]

@@ -34,8 +34,6 @@ from infra.userdata import user_data
 from infra.ways import ways
 
 ROOT = Path(__file__).resolve().parent.parent
-#: AWS's Deep Learning base image: driver, EFA, SSM agent; Amazon Linux has mount.efs as a package (docs/decisions/003).
-IMAGE = "/aws/service/deeplearning/ami/x86_64/base-oss-nvidia-driver-gpu-amazon-linux-2023/latest/ami-id"
 
 
 def program(
@@ -143,7 +141,7 @@ def fleet(
             count=config.nodes,
             lifetime=lifetime,
             instance_type=site.place.instance_type,
-            ami=config.ami or aws.ssm.get_parameter_output(name=IMAGE).insecure_value,
+            ami=site.image,
             ami_is_given=config.ami is not None,
             subnet_id=network.subnet_id,
             security_group_id=network.security_group_id,

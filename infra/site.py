@@ -17,9 +17,10 @@ from infra.cloud import Cloud, translated
 from infra.cost import over_cap, priced
 from infra.errors import BadInput, CloudRefused
 from infra.existing import ExistingSubnet, Ground, check_group, ground, read_subnet, read_vpc
-from infra.fabric import Interface, addressed, interfaces_of
+from infra.fabric import Interface, addressed, interfaces_of, read_type
 from infra.files import ExistingFiles, read_files
 from infra.fsx import ExistingLustre, read_lustre
+from infra.image import image_of
 from infra.nodes import fleet_name
 from infra.place import Place, places
 from infra.prices import rates
@@ -30,15 +31,16 @@ from infra.ways import ways
 
 @dataclass(frozen=True)
 class Site:
-    """now: AWS's clock. operator_cidr: "" where SSH is open to nobody. subnet, files, lustre: existing ones, None for
-    the stack's own. ground: where in an existing VPC. interfaces: of each node; none is one plain interface. reserved:
-    whether a node that runs targets a reservation. alive: the nodes that run already. ends_at: when AWS ends them,
-    None where it ends none.
+    """now: AWS's clock. operator_cidr: "" where SSH is open to nobody. image: of every node. subnet, files, lustre:
+    existing ones, None for the stack's own. ground: where in an existing VPC. interfaces: of each node; none is one
+    plain interface. reserved: whether a node that runs targets a reservation. alive: the nodes that run already.
+    ends_at: when AWS ends them, None where it ends none.
     """
 
     place: Place
     operator_cidr: str
     now: datetime
+    image: str
     subnet: ExistingSubnet | None = None
     ground: Ground | None = None
     interfaces: tuple[Interface, ...] = ()
@@ -54,7 +56,8 @@ def survey(cloud: Cloud, config: StackConfig, stack: str, place: Place | None = 
 
     Raises BadInput for what the stack file can mend, CloudRefused for what AWS doesn't have.
     """
-    alive = [node for node in sweep.live(cloud, stack).values() if node.state in ("pending", "running")]
+    stay = [node for node in sweep.live(cloud, stack).values() if node.state != "shutting-down"]
+    alive = [node for node in stay if node.state in ("pending", "running")]
     subnet, now = subnet_of(cloud, config), cloud.now()
     missing = max(0, config.nodes - len(alive))
     if config.capacity_reservation_id:
@@ -67,7 +70,8 @@ def survey(cloud: Cloud, config: StackConfig, stack: str, place: Place | None = 
         raise BadInput(
             f"is in {subnet.zone}, the capacity in {place.zone}", where=subnet.id, do="Choose a subnet of that zone."
         )
-    interfaces = interfaces_of(cloud, place.instance_type) if config.wants_efa else ()
+    kind = read_type(cloud, place.instance_type)
+    interfaces = interfaces_of(kind, cloud.region) if config.wants_efa else ()
     needed = missing * addressed(interfaces)
     if subnet and subnet.free < needed:
         raise BadInput(
@@ -84,6 +88,7 @@ def survey(cloud: Cloud, config: StackConfig, stack: str, place: Place | None = 
         place=place,
         operator_cidr="" if way.session else config.operator_cidr or own_address(),
         now=now,
+        image=image_of(cloud, config, place, kind, stay, missing),
         subnet=subnet,
         ground=there,
         interfaces=interfaces,

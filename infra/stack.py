@@ -17,10 +17,12 @@ from infra import ends, shunned, sweep
 from infra.changed import refused
 from infra.cloud import Cloud, cloud_of
 from infra.errors import BadInput, CloudRefused, Held
+from infra.fabric import read_type
+from infra.image import image_of
 from infra.kinds import MACHINES, Kind
 from infra.kinds_files import FILES
 from infra.left import what_is_left
-from infra.outputs import Outputs, parse_outputs
+from infra.outputs import NodeOutput, Outputs, parse_outputs
 from infra.place import Attempt, Place, no_room, nowhere
 from infra.quotas import shortage
 from infra.schedules import parse_at
@@ -163,6 +165,7 @@ class FleetStack:
         memory = self.root / ".fleet" / "bad-hosts.json"
         at = now.isoformat(timespec="seconds")
         old = [there[rank] for rank in ranks]
+        self._refuse_image(old)
         for one in old:
             on_change(Change("terminate", "ec2:Instance", f"{one.name} {one.id}", "started"))
             shunned.remember(memory, shunned.Bad(one.id, one.zone, shunned.network_node(self.cloud, one.id), at), now)
@@ -180,6 +183,13 @@ class FleetStack:
             if said := shunned.again(bad, new.id, shunned.network_node(self.cloud, new.id)):
                 on_change(Change("repair", "ec2:Instance", new.name, "started", said))
         return made
+
+    def _refuse_image(self, old: Sequence[NodeOutput]) -> None:
+        """BadInput where no machines can be made in place of these, of the image that the others are of."""
+        gone = {one.id for one in old}
+        stay = [node for node in sweep.live(self.cloud, self.name).values() if node.id not in gone]
+        kind = read_type(self.cloud, old[0].instance_type)
+        image_of(self.cloud, self.config, Place(old[0].instance_type, old[0].zone), kind, stay, len(old))
 
     def shrink(self, on_change: OnChange = ignore) -> None:
         """Fences the nodes beyond the stack file's number of them, so that no reservation is cut under a node."""

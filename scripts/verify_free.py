@@ -16,9 +16,9 @@ from infra import goods
 from infra import prices as listed
 from infra.catalog import catalog
 from infra.cost import priced
-from infra.fabric import Interface, layout
+from infra.fabric import Interface, layout, read_type
+from infra.image import ARCHITECTURES, PARAMETER, newest, read_image
 from infra.place import NO_ROOM
-from infra.program import IMAGE
 from infra.quotas import shortage
 from infra.settings import IMAGE_GIB
 from training.stack_fleet import StackFleet
@@ -88,21 +88,24 @@ def prices(one: StackFleet) -> str:
 
 
 def image(one: StackFleet) -> str:
-    """The image that the parameter names is there, and fits what we launch with it."""
-    cloud = one.stack.cloud
-    name = cloud.client("ssm").get_parameter(Name=IMAGE)["Parameter"]["Value"]
-    (found,) = cloud.client("ec2").describe_images(ImageIds=[name])["Images"]
-    roots = [disk["Ebs"]["VolumeSize"] for disk in found["BlockDeviceMappings"] if "VolumeSize" in disk.get("Ebs", {})]
-    if (found["State"], found["Architecture"]) != ("available", "x86_64") or max(roots, default=0) > IMAGE_GIB:
-        raise Unexpected(f"{name} is {found['State']}, {found['Architecture']}, of {roots} GiB; needed {IMAGE_GIB}")
-    return f"{name} {found['Name']}"
+    """The image that each architecture's parameter names is there, and fits what we launch with it."""
+    cloud, told = one.stack.cloud, []
+    for architecture in ARCHITECTURES:
+        name = cloud.client("ssm").get_parameter(Name=PARAMETER.format(architecture))["Parameter"]["Value"]
+        found = read_image(cloud, name)
+        if not found or (found.state, found.architecture) != ("available", architecture):
+            raise Unexpected(f"{name} is {found}; needed one for {architecture}")
+        if found.root_gib is None or found.root_gib > IMAGE_GIB:
+            raise Unexpected(f"{name} is of {found.root_gib} GiB; needed {IMAGE_GIB}")
+        told.append(f"{architecture} {name}")
+    return ", ".join(told)
 
 
 def fabrics(one: StackFleet) -> str:
     """The EFA interfaces of each generation, in a dry run of RunInstances: nothing is made."""
     cloud, told = one.stack.cloud, []
     ec2 = cloud.client("ec2")
-    name = cloud.client("ssm").get_parameter(Name=IMAGE)["Parameter"]["Value"]
+    name = newest(cloud, read_type(cloud, FABRICS[0]))
     subnets = ec2.describe_subnets(Filters=[{"Name": "default-for-az", "Values": ["true"]}])["Subnets"]
     there = {subnet["AvailabilityZone"]: subnet["SubnetId"] for subnet in subnets}
     asked = [{"Name": "instance-type", "Values": list(FABRICS)}]
@@ -163,7 +166,7 @@ FREE = (
     Step("types", "the catalog's facts are EC2's", types),
     Step("prices", "GetProducts' filters single out one line", prices),
     Step("quotas", "quota codes of each family and market", quotas),
-    Step("image", "the Deep Learning image's SSM parameter", image),
+    Step("image", "the Deep Learning images' SSM parameters", image),
     Step("fabrics", "EFA on card 0 device 0 and on device 1 of the others is taken", fabrics),
     Step("topology", "DescribeInstanceTopology answers", topology),
     Step("preview", "the published provider takes our inputs", preview),

@@ -1,4 +1,6 @@
-"""What is known of an `up` before it: how the fleet is bought, in whose account, and whether its quota has room."""
+"""What is known of an `up` before it: how the fleet is bought, in whose account, whether its quota has room and whether
+its image will do.
+"""
 
 from __future__ import annotations
 
@@ -37,3 +39,18 @@ def shortage(fleet: StackFleet) -> str:
     others = [kind for kind in fleet.config.instance_types if kind != config.instance_type]
     then = f"goes on to {' or '.join(others)}" if others else "would be refused"
     return f"{why}: fleet up {then}" if why else ""
+
+
+def refuse_image(fleet: StackFleet) -> None:
+    """BadInput where nodes can't be made of the image that the stack file names; nothing where AWS can't be asked."""
+    from infra.fabric import read_type
+    from infra.image import refuse
+
+    config = fleet.config_here
+    if config.ami is None:
+        return
+    try:
+        cloud = fleet.stack.cloud.elsewhere(fleet.stack.cloud.region, patience=2)
+        refuse(cloud, config, read_type(cloud, config.instance_type), config.ami)
+    except CloudRefused:
+        return

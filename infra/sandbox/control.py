@@ -6,6 +6,7 @@ POST faults  [rule, ...]                          replaces all rules
 POST fault   rule                                 adds one
 POST quotas  {code: value, ...}                   replaces all that were set
 POST node    {"instance": id, "do": kill | lose-disk | spot-notice}
+POST images  {"region": us-east-1, "release": 20261115}    newer Deep Learning images, which AWS's parameters name
 POST metrics {"i-...": percent | null}             CPUUtilization of an instance; null: as its host has it
 GET  host/<instance>/<token>/imds/latest/...       its metadata (imds.py); PUT for a token
 POST host/<instance>/<token>/timers | power | mount     what a host's own commands ask for
@@ -20,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from infra.errors import BadInput
 from infra.sandbox.faults import Rule
-from infra.sandbox.patches import instances, lustre, quotas, storage
+from infra.sandbox.patches import images, instances, lustre, quotas, storage
 
 if TYPE_CHECKING:
     from infra.sandbox.cloud import Cloud
@@ -46,6 +47,7 @@ class Control:
             ("GET", "quotas"): lambda body: dict(quotas.limits),
             ("POST", "quotas"): self._set_quotas,
             ("POST", "node"): self._befall,
+            ("POST", "images"): self._publish,
             ("POST", "metrics"): self._set_metrics,
             ("POST", "clock"): lambda body: {"now": cloud.clock.advance(float(body["advance"])).isoformat()},
         }
@@ -126,6 +128,11 @@ class Control:
                 raise Refused(409, f"{instance.id} is no spot instance")
             case _:
                 raise Refused(400, "do: kill, lose-disk or spot-notice")
+        return {}
+
+    def _publish(self, body: Any) -> Any:
+        with self._cloud.lock:
+            images.publish(str(body["region"]), str(body["release"]))
         return {}
 
     def _set_metrics(self, body: Any) -> Any:

@@ -46,7 +46,7 @@ def run(
     Shows the plan with its cost and asks before it spends. A fleet that is up already is used and left up.
     """
     from training.checks import skipped
-    from training.foreseen import in_words
+    from training.foreseen import in_words, refuse_image
     from training.planned import lines
     from training.record import Record, Request
     from training.run import new_run_id, now
@@ -63,6 +63,7 @@ def run(
         _stays(plan, fleet)
     if isinstance(fleet, StackFleet) and not was_up:
         fleet.refuse_over_budget()
+        refuse_image(fleet)
     if not as_json:
         click.echo("\n".join(lines(plan, fleet, was_up)))
     if isinstance(fleet, StackFleet) and not was_up and not yes:

@@ -58,6 +58,7 @@ def up(stack: str | None, key: Path | None, yes: bool, as_json: bool) -> None:
     is_up = fleet.is_up()
     if not is_up:
         fleet.refuse_over_budget()
+        foreseen.refuse_image(fleet)
     if not yes and not is_up:
         life = span(offer.lifetime.total_seconds()) if offer.lifetime else "unknown"
         most = "" if offer.most_usd is None else f", ${offer.most_usd:.2f} at most"

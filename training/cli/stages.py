@@ -25,7 +25,7 @@ def plan(job: Path, stack: str | None, hosts: str | None, local: bool, key: Path
 
     With no fleet named: that which `fleet new` was told for JOB, else the cheapest that it fits, for a stack file.
     """
-    from training import planned
+    from training import foreseen, planned
     from training.stack_fleet import StackFleet
 
     if not (stack or hosts or local or options.chosen_for(job)):
@@ -39,6 +39,7 @@ def plan(job: Path, stack: str | None, hosts: str | None, local: bool, key: Path
         is_up, unknown = False, f"whether it is up already is UNKNOWN: {error}"
     if isinstance(fleet, StackFleet) and not is_up:
         fleet.refuse_over_budget()
+        foreseen.refuse_image(fleet)
     if as_json:
         options.put_json(planned.as_json(made, fleet, is_up) | {"unknown": unknown})
     else:

@@ -13,7 +13,7 @@ from moto.ec2.models.instances import InstanceBackend, Reservation
 from moto.ec2.responses import EC2Response
 from moto.moto_api._internal import mock_random
 
-from infra.sandbox.patches import capacity, interfaces
+from infra.sandbox.patches import capacity, images, interfaces
 from infra.sandbox.patches.hook import replace
 from infra.sandbox.patches.instances import set_state
 
@@ -63,6 +63,7 @@ def run_instances_call(self: EC2Response) -> ActionResult:
     if version:
         params = merged(version.data, params)
     interfaces.check(params)
+    images.check(self.ec2_backend, params)
     token = params.get("ClientToken")
     if (earlier := _launched(self.ec2_backend).get(token)) and not params.get("DryRun"):
         if earlier[0] != _fingerprint(params):

@@ -12,7 +12,7 @@ from infra.sandbox.api import Api, serve
 from infra.sandbox.faults import Faults
 from infra.sandbox.journal import Journal
 
-SERVICES = ("ec2", "sts", "iam", "efs", "pricing", "scheduler", "cloudwatch", "fsx")
+SERVICES = ("ec2", "sts", "iam", "efs", "pricing", "scheduler", "cloudwatch", "fsx", "ssm")
 
 
 @contextmanager

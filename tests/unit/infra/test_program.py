@@ -27,8 +27,8 @@ from infra.fsx import ExistingLustre
 from infra.network import RENDEZVOUS_PORTS
 from infra.place import Place
 from infra.prices import shipped
-from infra.program import IMAGE, fleet_program, program
 from infra.program import fleet as fleet_of
+from infra.program import fleet_program, program
 from infra.settings import from_pulumi
 from infra.site import Site
 from infra.userdata import LIMIT_BYTES
@@ -69,10 +69,7 @@ class Engine(pulumi.runtime.Mocks):
         return f"id-{args.name}", {**told, **args.inputs}
 
     def call(self, args: pulumi.runtime.MockCallArgs) -> tuple[dict[str, Any], list[tuple[str, str]]]:
-        answers: dict[str, dict[str, Any]] = {
-            "aws:index/getRegion:getRegion": {"region": "us-east-1"},
-            "aws:ssm/getParameter:getParameter": {"insecureValue": f"ami-for-{args.args.get('name')}"},
-        }
+        answers: dict[str, dict[str, Any]] = {"aws:index/getRegion:getRegion": {"region": "us-east-1"}}
         return answers[args.token], []
 
     def all(self, kind: str) -> list[dict[str, Any]]:
@@ -93,7 +90,7 @@ def run(engine: Engine, act: Callable[[], None]) -> Engine:
 
 
 def place_of(kind: str, zone: str = "us-east-1a", **site: Any) -> Site:
-    return Site(Place(kind, zone), "203.0.113.7/32", NOW, **site)
+    return Site(Place(kind, zone), "203.0.113.7/32", NOW, "ami-0123456789abcdef0", **site)
 
 
 def planned(root: Path, site: Site | None = None, run_budget: float | None = None, **config: str) -> Engine:
@@ -365,10 +362,6 @@ def test_an_fsx_that_is_there_is_mounted_and_one_that_was_kept_is_taken_back(tmp
     assert again.one("files")["tags"]["swift-fleet:kept"] == "true"
 
 
-def test_a_given_image_is_used(tmp_path: Path) -> None:
-    assert planned(tmp_path, ami="ami-0123456789abcdef0").one("node-000")["ami"] == "ami-0123456789abcdef0"
-
-
 def test_several_nodes_get_their_room_first_and_may_use_no_other(fleet: Engine) -> None:
     room = fleet.one("room")
     assert (room["instanceCount"], room["instanceType"], room["availabilityZone"]) == (3, "g6.xlarge", "us-east-1a")
@@ -521,8 +514,8 @@ def test_by_session_manager_no_port_is_open_no_node_has_an_address_and_the_agent
     assert {action.split(":")[0] for action in right["Action"][1:]} == {"ssmmessages"}
 
 
-def test_the_image_is_awss_newest_for_deep_learning_by_default(fleet: Engine) -> None:
-    assert fleet.one("node-000")["ami"] == f"ami-for-{IMAGE}"
+def test_every_node_is_of_the_sites_image_which_is_no_secret(fleet: Engine) -> None:
+    assert {node["ami"] for node in fleet.all("aws:ec2/instance:Instance")} == {"ami-0123456789abcdef0"}
 
 
 def test_no_private_key_is_told_to_the_engine(fleet: Engine, tmp_path: Path) -> None:

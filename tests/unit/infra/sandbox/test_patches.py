@@ -298,13 +298,48 @@ def test_the_deep_learning_images_are_found_by_their_public_parameter(aws: Aws, 
     image_id = aws.ssm.get_parameter(Name=name)["Parameter"]["Value"]
     assert aws.ssm.get_parameters(Names=[name])["Parameters"][0]["Value"] == image_id
     [image] = aws.ec2.describe_images(ImageIds=[image_id])["Images"]
-    assert image["RootDeviceName"].startswith("/dev/")
+    [disk] = image["BlockDeviceMappings"]
+    assert (disk["DeviceName"], disk["Ebs"]["VolumeSize"]) == (image["RootDeviceName"], 75)
 
 
-def test_an_unknown_image_is_refused(aws: Aws) -> None:
-    with pytest.raises(ClientError) as error:
-        aws.run(ImageId="ami-00000000000000000")
-    assert refusal(error).startswith("InvalidAMIID")
+@pytest.mark.parametrize(
+    ("image", "code"), [("ami-00000000000000000", "InvalidAMIID.NotFound"), ("ami-012345678", "InvalidAMIID.Malformed")]
+)
+def test_an_unknown_image_is_refused(aws: Aws, image: str, code: str) -> None:
+    for ask in (lambda: aws.run(ImageId=image), lambda: aws.ec2.describe_images(ImageIds=[image])):
+        with pytest.raises(ClientError) as error:
+            ask()
+        assert refusal(error) == code
+
+
+def test_an_image_of_another_architecture_is_refused(aws: Aws) -> None:
+    arm = next(one for one in images.IMAGES if one.architecture == "arm64")
+    assert aws.run(ImageId=arm.id_in("us-east-1"), InstanceType="g5g.xlarge")
+    with pytest.raises(
+        ClientError, match="architecture 'x86_64' of the specified instance type does not match"
+    ) as error:
+        aws.run(ImageId=arm.id_in("us-east-1"))
+    assert refusal(error) == "InvalidParameterValue"
+
+
+def test_an_image_that_is_gone_or_disabled_is_not_launched_and_gone_is_not_shown(aws: Aws) -> None:
+    parameter = f"/aws/service/{images.IMAGES[0].parameter}"
+    named = [IMAGE]
+    for release in ("20261108", "20261115"):
+        images.publish("us-east-1", release)
+        named.append(aws.ssm.get_parameter(Name=parameter)["Parameter"]["Value"])
+    assert len(set(named)) == 3
+    image = named[1]
+    assert aws.run(ImageId=image)
+    aws.ec2.disable_image(ImageId=image)
+    assert [one["State"] for one in aws.ec2.describe_images(ImageIds=[image])["Images"]] == ["disabled"]
+    for gone in (False, True):
+        if gone:
+            aws.ec2.deregister_image(ImageId=image)
+        with pytest.raises(ClientError) as error:
+            aws.run(ImageId=image)
+        assert refusal(error) == "InvalidAMIID.Unavailable"
+    assert aws.ec2.describe_images(ImageIds=[image])["Images"] == []
 
 
 def test_a_file_system_is_updated_and_backed_up(aws: Aws) -> None:
