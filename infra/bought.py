@@ -47,8 +47,13 @@ def parse(one: dict[str, Any]) -> Bought:
     )
 
 
-def check(bought: Bought, config: StackConfig, missing: int, now: datetime) -> None:
-    """BadInput, in one line, where the fleet can't be made in it. missing: nodes that don't run in it yet."""
+def check(
+    bought: Bought, config: StackConfig, missing: int, now: datetime, *, coming_back: int = 0, stands: bool = False
+) -> None:
+    """BadInput, in one line, where the fleet can't be made in it. missing: nodes that don't run in it yet.
+
+    coming_back: places that are to be freed for them. stands: the fleet has its deadline, by which it was let in.
+    """
     kind = "capacity-block" if bought.is_block else "reservation"
     if kind != config.capacity:
         raise _unusable(bought.id, f"is a {kind}, the stack says capacity: {config.capacity}")
@@ -58,12 +63,17 @@ def check(bought: Bought, config: StackConfig, missing: int, now: datetime) -> N
         raise _unusable(bought.id, f"begins at {bought.starts:%Y-%m-%d %H:%M} UTC", "Try again then.")
     if bought.state != "active":
         raise _unusable(bought.id, f"is {bought.state}")
-    if bought.free < missing:
-        raise _unusable(bought.id, f"has {bought.free} machines free, {missing} are needed")
+    if bought.free + coming_back < missing:
+        raise _unusable(
+            bought.id,
+            # AWS's own code, by which `fleet replace` knows that it may wait.
+            f"has {bought.free} machines free, {missing - coming_back} are needed (ReservationCapacityExceeded)",
+            "Free some or take fewer nodes; EC2 gives a freed place back after minutes.",
+        )
     ends = bought.ends
     if ends and bought.is_block:
         ends -= BLOCK_ENDS_EARLY
-    if missing and ends and ends < now + config.lifetime:
+    if missing and not stands and ends and ends < now + config.lifetime:
         left = int((ends - now).total_seconds() // 60)
         early = ", 30 minutes before its end" if bought.is_block else ""
         raise _unusable(

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, replace
 
 from infra import sweep
 from infra.cloud import Cloud
-from infra.errors import CloudRefused
+from infra.errors import BadInput, CloudRefused
 from infra.outputs import NodeOutput
 from infra.place import Attempt, no_room
 from infra.quotas import shortage
@@ -45,6 +45,24 @@ class Losses:
             "cut the nodes off the shared files" if self.cut_off and not (self.files or self.replaced) else "",
         ]
         return ", ".join(filter(None, parts))
+
+    def but(self, ranks: Collection[int]) -> Losses:
+        """Without what these ranks lose."""
+        return replace(
+            self,
+            replaced=tuple(rank for rank in self.replaced if rank not in ranks),
+            ended=tuple(rank for rank in self.ended if rank not in ranks),
+            stopped=tuple(rank for rank in self.stopped if rank not in ranks),
+        )
+
+    def refuse(self, stack: str) -> None:
+        """BadInput where there are any."""
+        if self:
+            raise BadInput(
+                f"the stack file was changed since its up, which would {self.said}",
+                where=f"stack {stack}",
+                do=f"fleet up -s {stack} makes the changes and asks first; or undo them.",
+            )
 
 
 def losses(changes: Iterable[Change], nodes: Sequence[NodeOutput]) -> Losses:

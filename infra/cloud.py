@@ -180,6 +180,16 @@ def cloud_of(config: Mapping[str, Any], source: str) -> Cloud:
     )
 
 
+def refuse_long_tries(config: Mapping[str, Any], source: str) -> None:
+    """BadInput where nothing bounds the provider's tries of a call: 25 of its own accord, which 0 is too."""
+    if str(config.get("aws:maxRetries") or 0) == "0":
+        raise BadInput(
+            "aws:maxRetries is missing, and Pulumi's provider would try for 50 minutes where AWS has no room",
+            where=source,
+            do='Add it: aws:maxRetries: "4".',
+        )
+
+
 def refused(error: Exception) -> CloudRefused:
     """A botocore error as one line with AWS's own code in it."""
     response = getattr(error, "response", {})

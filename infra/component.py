@@ -9,7 +9,7 @@ from typing import Any, NotRequired, TypedDict
 import pulumi
 from pulumi.runtime import config as engine_config
 
-from infra.cloud import cloud_of
+from infra.cloud import cloud_of, refuse_long_tries
 from infra.errors import FleetError
 from infra.program import fleet, told, within_means
 from infra.schema import pulumi_type
@@ -57,6 +57,7 @@ class Fleet(pulumi.ComponentResource):
         source = f"swift-fleet:index:Fleet {name}"
         try:
             config, cloud = from_pulumi(asked, source), cloud_of(engine_config.CONFIG.get(), source)
+            refuse_long_tries(engine_config.CONFIG.get(), source)
             site = survey(cloud, config, name)
             config = within_means(config, site, cloud)
         except FleetError as error:

@@ -92,9 +92,10 @@ def in_words(config: StackConfig, instance_type: str) -> str:
 
 
 def no_room(said: str) -> str | None:
-    """The code in what AWS said, as the engine hands it on, if it is one of `NO_ROOM`."""
-    words = set(re.findall(r"[A-Za-z]+", said))
-    return next((code for code in NO_ROOM if code in words), None)
+    """The code in what AWS said, as the engine hands it on, if it is one of `NO_ROOM`: of the answer to a call, or the
+    reason why a machine ended while it was pending."""
+    codes = set(re.findall(r"(?:\bapi error |\bServer\.)([A-Za-z]+):", said))
+    return next((code for code in NO_ROOM if code in codes), None)
 
 
 def nowhere(walk: Sequence[Attempt], last: CloudRefused | None, left: str, where: str) -> CloudRefused:

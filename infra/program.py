@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from infra.buckets import right_to
 from infra.budget import capped, within_budget
 from infra.capacity import Capacity, capacity_args
 from infra.catalog import catalog
-from infra.cloud import Cloud, cloud_of
+from infra.cloud import Cloud, cloud_of, refuse_long_tries
 from infra.cost import priced
 from infra.errors import CloudRefused, FleetError
 from infra.guardrails import Guardrails, GuardrailsArgs
@@ -37,21 +37,27 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def program(
-    root: Path, place: Place | None = None, budget: float | None = None, profile: Profile | None = None
+    root: Path,
+    place: Place | None = None,
+    budget: float | None = None,
+    profile: Profile | None = None,
+    leaving: Collection[str] = (),
 ) -> None:
     """The fleet of the stack that the engine runs; `root` is the folder of Pulumi.yaml.
 
     place: where to make it; by default where it runs, else the first choice of the stack file.
     budget: USD of the run that the fleet is made for, where it has one beside the stack's.
     profile: of that run's environment, where there is one.
+    leaving: ids of nodes that are about to be replaced.
     """
     stack = pulumi.get_stack()
     try:
         values = engine_config.CONFIG.get()
         source = f"stacks/Pulumi.{stack}.yaml"
         config, cloud = capped(from_pulumi(values, source=source), budget), cloud_of(values, source)
+        refuse_long_tries(values, source)
         config = config.model_copy(update={"profile": profile or config.profile})
-        site = survey(cloud, config, stack, place)
+        site = survey(cloud, config, stack, place, leaving)
         fleet_program(root, stack, within_means(config, site, cloud), site, lambda ids: told(cloud, ids))
     except FleetError as error:
         # One line for the person: of a RunError the engine shows the text alone, of others a traceback.

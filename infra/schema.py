@@ -104,7 +104,7 @@ def stack_schema() -> dict[str, Any]:
     theirs = {key: {"description": text} for key, text in AWS_KEYS.items()}
     config = {
         "type": "object",
-        "required": ["aws:region", *(f"{PREFIX}{key}" for key in ours["required"])],
+        "required": ["aws:region", "aws:maxRetries", *(f"{PREFIX}{key}" for key in ours["required"])],
         "properties": {**keys, **theirs},
         "propertyNames": {"anyOf": [{"not": {"pattern": f"^{PREFIX}"}}, {"enum": list(keys)}]},
     }

@@ -7,16 +7,18 @@ from __future__ import annotations
 
 import urllib.error
 import urllib.request
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 
 from infra import sweep
 from infra.bought import check, read_bought
+from infra.budget import ONE_BOOT
 from infra.catalog import catalog
 from infra.cloud import Cloud, translated
 from infra.cost import over_cap, priced
 from infra.errors import BadInput, CloudRefused
-from infra.existing import ExistingSubnet, Ground, check_group, ground, read_subnet, read_vpc
+from infra.existing import SPARE, ExistingSubnet, Ground, check_group, ground, read_subnet, read_vpc
 from infra.fabric import Interface, addressed, interfaces_of, read_type
 from infra.files import ExistingFiles, read_files
 from infra.fsx import ExistingLustre, read_lustre
@@ -25,7 +27,7 @@ from infra.nodes import fleet_name
 from infra.place import Place, places
 from infra.prices import rates
 from infra.schedules import last_end
-from infra.settings import PREFIX, StackConfig
+from infra.settings import GRACE, PREFIX, StackConfig
 from infra.ways import ways
 
 
@@ -33,7 +35,7 @@ from infra.ways import ways
 class Site:
     """now: AWS's clock. operator_cidr: "" where SSH is open to nobody. image: of every node. subnet, files, lustre:
     existing ones, None for the stack's own. ground: where in an existing VPC. interfaces: of each node; none is one
-    plain interface. reserved: whether a node that runs targets a reservation. alive: the nodes that run already.
+    plain interface. reserved: whether a node that runs targets a reservation. alive: the nodes that run and stay.
     ends_at: when AWS ends them, None where it ends none.
     """
 
@@ -51,18 +53,31 @@ class Site:
     ends_at: datetime | None = None
 
 
-def survey(cloud: Cloud, config: StackConfig, stack: str, place: Place | None = None) -> Site:
-    """place: where to go; by default where the fleet runs already, else the first of `choices`.
+def survey(
+    cloud: Cloud, config: StackConfig, stack: str, place: Place | None = None, leaving: Collection[str] = ()
+) -> Site:
+    """place: where to go; by default where the fleet runs already, else the first of `choices`. leaving: ids of nodes
+    that others are about to replace, in their room and at their addresses.
 
     Raises BadInput for what the stack file can mend, CloudRefused for what AWS doesn't have.
     """
-    stay = [node for node in sweep.live(cloud, stack).values() if node.state != "shutting-down"]
-    alive = [node for node in stay if node.state in ("pending", "running")]
+    there = [node for node in sweep.live(cloud, stack).values() if node.state != "shutting-down"]
+    alive = [node for node in there if node.state in ("pending", "running")]
+    go = [node for node in alive if node.id in leaving]
+    stay = [node for node in there if node.id not in leaving]
     subnet, now = subnet_of(cloud, config), cloud.now()
-    missing = max(0, config.nodes - len(alive))
+    ends_at = last_end(cloud, stack) if alive or leaving else None
+    missing = max(0, config.nodes - len(alive) + len(go))
+    if missing and ends_at and ends_at - GRACE - now < ONE_BOOT:
+        raise BadInput(
+            f"the fleet ends at {ends_at:%Y-%m-%d %H:%M} UTC, before another node of it would be of use",
+            where=f"stack {stack}",
+            do=f"fleet extend 2h -s {stack} first, or fleet down -s {stack}.",
+        )
     if config.capacity_reservation_id:
         bought = read_bought(cloud, config.capacity_reservation_id)
-        check(bought, config, missing, now)
+        back = sum(node.reservation == bought.id for node in go)
+        check(bought, config, missing, now, coming_back=back, stands=ends_at is not None)
         place = bought.place
     elif place is None:
         place = where_it_runs(alive, config) or choices(cloud, config, subnet)[0]
@@ -72,16 +87,17 @@ def survey(cloud: Cloud, config: StackConfig, stack: str, place: Place | None = 
         )
     kind = read_type(cloud, place.instance_type)
     interfaces = interfaces_of(kind, cloud.region) if config.wants_efa else ()
-    needed = missing * addressed(interfaces)
-    if subnet and subnet.free < needed:
-        raise BadInput(
-            f"has {subnet.free} addresses free, {needed} are needed", where=subnet.id, do="Choose a larger subnet."
-        )
-    way, there = ways(config, len(interfaces) > 1), None
+    vpc_id = subnet.vpc_id if subnet else config.vpc_id
+    files = read_files(cloud, config, stack, place.zone, vpc_id)
+    if subnet:
+        # A fleet that stands has its mount target.
+        spare = SPARE if not alive and _mounted_there(config, files) else 0
+        needed = max(0, missing - len(go)) * addressed(interfaces) + spare
+        _refuse_full(subnet, needed)
+    way, within = ways(config, len(interfaces) > 1), None
     if config.vpc_id:
         vpc = read_vpc(cloud, config.vpc_id, stack)
-        there = ground(vpc, config, way, fleet_name(stack), config.nodes * addressed(interfaces))
-    vpc_id = subnet.vpc_id if subnet else config.vpc_id
+        within = ground(vpc, config, way, fleet_name(stack), config.nodes * addressed(interfaces))
     if config.security_group_id and vpc_id:
         check_group(cloud, config, vpc_id)
     return Site(
@@ -90,14 +106,27 @@ def survey(cloud: Cloud, config: StackConfig, stack: str, place: Place | None = 
         now=now,
         image=image_of(cloud, config, place, kind, stay, missing),
         subnet=subnet,
-        ground=there,
+        ground=within,
         interfaces=interfaces,
-        files=read_files(cloud, config, stack, place.zone, vpc_id),
+        files=files,
         lustre=read_lustre(cloud, config, stack, vpc_id),
         reserved=any(node.reservation for node in alive),
-        alive=tuple(alive),
-        ends_at=last_end(cloud, stack) if alive else None,
+        alive=tuple(node for node in alive if node not in go),
+        ends_at=ends_at,
     )
+
+
+def _mounted_there(config: StackConfig, files: ExistingFiles | None) -> bool:
+    """Whether shared files get an address in the nodes' subnet."""
+    if config.storage == "fsx":
+        return config.makes_lustre
+    return config.shared_files and (files is None or files.target)
+
+
+def _refuse_full(subnet: ExistingSubnet, needed: int) -> None:
+    if subnet.free < needed:
+        what = f"has {subnet.free} addresses free, {needed} are needed"
+        raise BadInput(what, where=subnet.id, do="Choose a larger subnet.")
 
 
 def subnet_of(cloud: Cloud, config: StackConfig) -> ExistingSubnet | None:

@@ -14,15 +14,13 @@ from typing import Any
 import tenacity
 
 from infra import ends, shunned, sweep
-from infra.changed import refused
+from infra.changed import losses, refused
 from infra.cloud import Cloud, cloud_of
 from infra.errors import BadInput, CloudRefused, Held
-from infra.fabric import read_type
-from infra.image import image_of
 from infra.kinds import MACHINES, Kind
 from infra.kinds_files import FILES
 from infra.left import what_is_left
-from infra.outputs import NodeOutput, Outputs, parse_outputs
+from infra.outputs import Outputs, parse_outputs
 from infra.place import Attempt, Place, no_room, nowhere
 from infra.quotas import shortage
 from infra.schedules import parse_at
@@ -63,6 +61,7 @@ class FleetStack:
         self.config, rest = load_stack(root, name)
         self.cloud: Cloud = cloud_of(rest, source=str(stack_file(root, name)))
         self._place: Place | None = None
+        self._leaving: frozenset[str] = frozenset()  # ids of the nodes that `replace` is at
         self._session = Session(root, name, self._program, environment or {})
         #: The places that had no room, in the order in which the last `up` asked for them.
         self.walk: list[Attempt] = []
@@ -70,7 +69,7 @@ class FleetStack:
     def _program(self) -> None:
         from infra.program import program
 
-        program(self.root, self._place, self.budget, self.profile)
+        program(self.root, self._place, self.budget, self.profile, self._leaving)
 
     def preview(self, on_change: OnChange = ignore) -> dict[str, int]:
         """How many resources an `up` would create, update, replace, delete or leave: {"create": 24}."""
@@ -155,7 +154,8 @@ class FleetStack:
     def replace(self, ranks: Collection[int], on_change: OnChange = ignore) -> Outputs:
         """Other machines for these ranks, under their names. The old ones are fenced first: terminated, and seen to be.
 
-        Raises BadInput where there is no such rank, CloudRefused where AWS has no room for more: the others stay.
+        Raises BadInput, and nothing is done, where there is no such rank or the new machines would be refused;
+        CloudRefused where AWS has no room for them: the others stay.
         """
         up, now = self.outputs(), datetime.now(UTC)
         there = {node.rank: node for node in up.nodes} if up else {}
@@ -165,31 +165,34 @@ class FleetStack:
         memory = self.root / ".fleet" / "bad-hosts.json"
         at = now.isoformat(timespec="seconds")
         old = [there[rank] for rank in ranks]
-        self._refuse_image(old)
-        for one in old:
-            on_change(Change("terminate", "ec2:Instance", f"{one.name} {one.id}", "started"))
-            shunned.remember(memory, shunned.Bad(one.id, one.zone, shunned.network_node(self.cloud, one.id), at), now)
-        sweep.fence(self.cloud, [one.id for one in old])
+        names = {one.name for one in old}
+        waits = Change("try", "infra:Place", ", ".join(sorted(names)), "failed", "EC2 has not given its place back yet")
         patient = tenacity.Retrying(
-            # EC2 gives a freed place in a reservation back after minutes (User Guide, launch into a reservation).
+            # It takes several minutes (User Guide, launch instances using Capacity Blocks).
             retry=tenacity.retry_if_exception(lambda error: "ReservationCapacityExceeded" in str(error)),
             wait=tenacity.wait_fixed(15),
             stop=tenacity.stop_after_delay(600),
+            before_sleep=lambda state: on_change(waits),
             reraise=True,
         )
-        made, bad = patient(self.up, on_change), shunned.recent(memory, now)
-        names = {one.name for one in old}
+        self._leaving = frozenset(one.id for one in old)
+        try:
+            changes: list[Change] = []
+            self.preview(changes.append)
+            losses(changes, tuple(there.values())).but(ranks).refuse(self.name)
+            for one in old:
+                on_change(Change("terminate", "ec2:Instance", f"{one.name} {one.id}", "started"))
+                bad = shunned.Bad(one.id, one.zone, shunned.network_node(self.cloud, one.id), at)
+                shunned.remember(memory, bad, now)
+            sweep.fence(self.cloud, [one.id for one in old])
+            made = patient(self.up, on_change)
+        finally:
+            self._leaving = frozenset()
+        recent = shunned.recent(memory, now)
         for new in (node for node in made.nodes if node.name in names):
-            if said := shunned.again(bad, new.id, shunned.network_node(self.cloud, new.id)):
+            if said := shunned.again(recent, new.id, shunned.network_node(self.cloud, new.id)):
                 on_change(Change("repair", "ec2:Instance", new.name, "started", said))
         return made
-
-    def _refuse_image(self, old: Sequence[NodeOutput]) -> None:
-        """BadInput where no machines can be made in place of these, of the image that the others are of."""
-        gone = {one.id for one in old}
-        stay = [node for node in sweep.live(self.cloud, self.name).values() if node.id not in gone]
-        kind = read_type(self.cloud, old[0].instance_type)
-        image_of(self.cloud, self.config, Place(old[0].instance_type, old[0].zone), kind, stay, len(old))
 
     def shrink(self, on_change: OnChange = ignore) -> None:
         """Fences the nodes beyond the stack file's number of them, so that no reservation is cut under a node."""
@@ -322,11 +325,11 @@ class FleetStack:
     def _renew(self, up: Outputs | None, on_change: OnChange) -> bool:
         """Where AWS ended nodes that the state still counts on (lease, schedule, spot) it must be read anew: True.
 
-        If it ended all of them, their schedules go too: the new nodes' deadline counts from now.
+        If it ended all of them, their schedules go too: the new nodes' deadline counts from now. Not in a `replace`.
         """
         alive = sweep.live(self.cloud, self.name) if up else {}
         gone = [node.id for node in up.nodes if node.id not in alive] if up else []
-        if gone and not alive:
+        if gone and not alive and not self._leaving:
             on_change(Change("repair", "pulumi:Stack", self.name, "started", "its nodes have ended: a new deadline"))
             sweep.end_schedules(self.cloud, self.name)
         return bool(gone) or self._lost_an_end(alive, on_change)

@@ -136,7 +136,8 @@ def left(project: Project) -> str:
     things = project.left()
     nodes = [one for one in project.control("status")["instances"] if one["state"] not in GONE]
     if nodes:
-        return f"{len(nodes)} node{'s' if len(nodes) > 1 else ''}"
+        networks = sum(one.startswith("VPC") for one in things)
+        return f"{len(nodes)} node{'s' if len(nodes) > 1 else ''}" + (f", {networks} VPCs" if networks > 1 else "")
     bills = [one for one in things if one.startswith(("capacity reservation", "NAT gateway"))]
     return ", ".join(bills) or (NO_NODE if things else NOTHING)
 

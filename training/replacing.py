@@ -4,7 +4,6 @@ each of its members.
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass
 
 from infra import changed, sweep
@@ -128,13 +127,8 @@ def losses(fleet: StackFleet) -> Losses:
 def refuse_losses(fleet: StackFleet, ends_from: int | None = None) -> None:
     """BadInput where an `up` would take anything from a fleet that is up, but the ranks from this one on."""
     found = losses(fleet)
-    unasked = dataclasses.replace(found, ended=tuple(r for r in found.ended if ends_from is None or r < ends_from))
-    if unasked:
-        raise BadInput(
-            f"the stack file was changed since its up, which would {unasked.said}",
-            where=f"stack {fleet.name}",
-            do=f"fleet up -s {fleet.name} makes the changes and asks first; or undo them.",
-        )
+    asked = () if ends_from is None else tuple(rank for rank in found.ended if rank >= ends_from)
+    found.but(asked).refuse(fleet.name)
 
 
 def _refuse_busy(fleet: StackFleet) -> None:

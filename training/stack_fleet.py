@@ -126,11 +126,13 @@ class StackFleet:
         return max(allowed, key=lambda one: float("inf") if one[1].total is None else one[1].total, default=None)
 
     def refuse_over_budget(self) -> None:
-        """BadInput where the stack's `budget` or `maxUsdPerHour` forbids to make it, or an id in it is still to be
-        filled in."""
+        """BadInput where the stack's `budget` or `maxUsdPerHour` forbids to make it, or its file is not filled in."""
         from infra.bought import refuse_placeholders
         from infra.budget import refuse
+        from infra.cloud import refuse_long_tries
+        from infra.stack_files import stack_file
 
+        refuse_long_tries(self._file[1], str(stack_file(self.root, self.name)))
         refuse_placeholders(self.config, f"stack {self.name}")
         refuse(self.config_here, self.hourly_cost)
 

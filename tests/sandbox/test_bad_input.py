@@ -127,6 +127,14 @@ def test_a_wrong_value_in_a_stack_file_is_named_with_its_line(
         refused(quiet.fleet(words[0], "-s", "wrong", *words[1:]), rf"Pulumi\.wrong\.yaml:{number}  {said}")
 
 
+def test_a_stack_file_that_lets_the_provider_try_for_an_hour_is_refused(quiet: Project, tiny: Path) -> None:
+    quiet.stack("patient", drop="aws:maxRetries")
+    for words in (["up", "--yes"], ["preview"], ["plan", str(quiet.job(tiny))]):
+        done = quiet.fleet(words[0], "-s", "patient", *words[1:])
+        refused(done, r"Pulumi\.patient\.yaml  aws:maxRetries is missing", r'Add it: aws:maxRetries: "4"')
+    quiet.fleet("status", "-s", "patient").ok()  # what is up must be seen, and ended, all the same
+
+
 def test_a_stack_that_does_not_exist_is_answered_with_the_nearest(quiet: Project, tiny: Path) -> None:
     done = quiet.fleet("run", quiet.job(tiny), "-s", "sandbx", "--yes")
     refused(done, r"there is no stack sandbx\. Did you mean sandbox\?")

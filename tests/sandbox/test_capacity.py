@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,10 @@ import pytest
 import yaml
 from project import Done, Project, project_in
 
+from infra import sweep
+from infra.kinds import Node
+from infra.sandbox import rehearsal
+from infra.schedules import parse_at
 from training.record import Record
 from training.told import walked
 
@@ -115,6 +120,96 @@ def test_a_run_remembers_where_there_was_no_room_in_awss_words(project: Project,
     assert [missed.partition(": ")[0] for missed in walk] == ["m7i.xlarge in us-east-1a", "m7i.xlarge in us-east-1b"]
     for missed in walk:
         assert missed.count("InsufficientInstanceCapacity") == 1 and "Injected by the sandbox" in missed, missed
+
+
+def bought(project: Project, kind: str, count: int) -> dict[str, Any]:
+    """A reservation, or a capacity block that has begun."""
+    ec2 = project.cloud().client("ec2")
+    if kind == "reservation":
+        asked = {"InstanceType": "m7i.xlarge", "InstancePlatform": "Linux/UNIX", "AvailabilityZone": "us-east-1b"}
+        made = ec2.create_capacity_reservation(**asked, InstanceCount=count, InstanceMatchCriteria="targeted")
+        return dict(made["CapacityReservation"])
+    wanted = {"InstanceType": "p5.48xlarge", "InstanceCount": count, "CapacityDurationHours": 24}
+    offer = ec2.describe_capacity_block_offerings(**wanted)["CapacityBlockOfferings"][0]
+    block = ec2.purchase_capacity_block(
+        CapacityBlockOfferingId=offer["CapacityBlockOfferingId"], InstancePlatform="Linux/UNIX"
+    )["CapacityReservation"]
+    rehearsal.advance(project.port, block["StartDate"] - datetime.now(UTC))
+    return dict(block)
+
+
+@pytest.mark.parametrize(("kind", "count"), [("reservation", 1), ("capacity-block", 2)])
+def test_a_fleet_in_room_that_is_bought_comes_up_gets_another_machine_and_ends(
+    project: Project, kind: str, count: int
+) -> None:
+    """All of its places are taken, so that the new machine needs that of the old one, which comes back late."""
+    room, last = bought(project, kind, count), count - 1
+    keys = {"nodes": str(count), "capacity": kind, "capacityReservationId": room["CapacityReservationId"]}
+    keys |= {"instanceType": room["InstanceType"], "efa": "false", "lifetime": "20h"}
+    file = NO_FILES | {f"swift-fleet:{key}": value for key, value in keys.items()}
+    project.stack(change=file)
+    project.fleet("up", "--yes", "-s", "sandbox").ok()
+    before = project.fleet("outputs", "-s", "sandbox", "--json").ok().json
+    assert {node.reservation for node in live(project).values()} == {room["CapacityReservationId"]}
+    if kind == "capacity-block":
+        beyond = project.fleet("extend", "10h", "-s", "sandbox")
+        assert (beyond.code, "its capacity block ends what runs in it at" in beyond.err) == (2, True), beyond.all
+
+    # What would be refused is refused while the machine is still there.
+    gone = bought(project, "reservation", 1)
+    project.cloud().client("ec2").cancel_capacity_reservation(CapacityReservationId=gone["CapacityReservationId"])
+    project.stack(change=file | {"swift-fleet:capacityReservationId": gone["CapacityReservationId"]})
+    refused = project.fleet("replace", str(last), "-s", "sandbox", "--yes")
+    assert refused.code == 2 and gone["CapacityReservationId"] in refused.err, refused.all
+    assert set(live(project)) == {node["id"] for node in before["nodes"]}
+
+    # A whole lifetime from now would be longer than the block, and than what is left of the fleet's.
+    project.stack(change=file | {"swift-fleet:lifetime": "13d"})
+    project.fleet("replace", str(last), "-s", "sandbox", "--yes").ok()
+    after = project.fleet("outputs", "-s", "sandbox", "--json").ok().json
+    assert [node["id"] for node in after["nodes"]][:last] == [node["id"] for node in before["nodes"]][:last]
+    assert after["nodes"][last]["id"] != before["nodes"][last]["id"]
+    assert after["terminates_at"] == before["terminates_at"], "it is the same fleet"
+    end = parse_at(before["terminates_at"])
+    assert end and all(node.ends_at and node.ends_at <= end for node in live(project).values())
+    ends = project.fleet("status", "-s", "sandbox", "--json").ok().json["ends"]
+    assert {one["state"] for one in ends} == {"armed"}
+    assert datetime.fromisoformat(next(one["at"] for one in ends if one["name"] == "lease")) <= end
+
+    project.fleet("down", "-s", "sandbox").ok()
+    assert project.left() == []
+    found = (
+        project.cloud()
+        .client("ec2")
+        .describe_capacity_reservations(CapacityReservationIds=[room["CapacityReservationId"]])["CapacityReservations"]
+    )
+    assert found[0]["State"] == "active", "what was bought is its owner's"
+
+
+def live(project: Project) -> dict[str, Node]:
+    return {id: node for id, node in sweep.live(project.cloud(), "sandbox").items() if node.state == "running"}
+
+
+def test_a_subnet_without_an_address_for_each_node_and_the_files_is_refused(project: Project) -> None:
+    ec2 = project.cloud().client("ec2")
+    vpc = ec2.create_vpc(CidrBlock="10.9.0.0/24")["Vpc"]["VpcId"]
+    subnet = ec2.create_subnet(VpcId=vpc, CidrBlock="10.9.0.0/28", AvailabilityZone="us-east-1a")["Subnet"]["SubnetId"]
+    keys = {"swift-fleet:subnetId": subnet, "swift-fleet:nodes": "11"}
+    for files, refused in (("false", ""), ("true", f"{subnet}  has 11 addresses free, 12 are needed.")):
+        project.stack(change=keys | {"swift-fleet:sharedFiles": files})
+        done = project.fleet("preview", "-s", "sandbox")
+        assert (done.code, refused in done.err) == (2 if refused else 0, True), done.all
+    project.stack(change=NO_FILES | keys | {"swift-fleet:nodes": "12"})
+    full = project.fleet("up", "--yes", "-s", "sandbox")
+    assert full.code == 2 and "has 11 addresses free, 12 are needed. Choose a larger subnet." in full.err
+    assert project.left() == []
+
+
+def test_a_zone_that_has_not_the_type_is_refused_with_those_that_have(project: Project) -> None:
+    project.stack(change=NO_FILES | {"swift-fleet:instanceType": "p6-b200.48xlarge", "swift-fleet:zone": "us-east-1e"})
+    for words in (["preview"], ["up", "--yes"]):
+        done = project.fleet(words[0], "-s", "sandbox", *words[1:])
+        assert done.code == 4 and "p6-b200.48xlarge is not offered in us-east-1e. It is in us-east-1" in done.err
     assert project.left() == []
 
 

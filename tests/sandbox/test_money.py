@@ -269,6 +269,19 @@ def test_a_region_that_is_none_is_answered_with_the_nearest(quiet: Project) -> N
 # A fleet that is up ---------------------------------------------------------------------------------------------------
 
 
+def test_a_place_that_is_too_dear_is_left_out_of_the_walk_and_the_others_are_tried(quiet: Project) -> None:
+    others = {"instanceTypes": ["m7i.xlarge"], "zones": ["us-east-1a", "us-east-1b"]}
+    wanted = {"swift-fleet:instanceType": "m7i.large", "swift-fleet:candidates": others}
+    quiet.stack(change={"swift-fleet:maxUsdPerHour": "0.40"} | wanted)  # two m7i.xlarge cost $0.45
+    refusal = {"action": "CreateCapacityReservation", "code": "InsufficientInstanceCapacity", "status": 500}
+    quiet.control("faults", [refusal])
+    done = quiet.fleet("up", "-s", "sandbox", "-y")
+    assert done.code == 4 and "m7i.xlarge" not in done.all
+    for zone in ("us-east-1a", "us-east-1b"):
+        assert f"m7i.large in {zone}: no room for all nodes (InsufficientInstanceCapacity)" in done.err
+    assert quiet.left() == []
+
+
 def test_a_fleet_that_found_room_as_a_dearer_type_ends_by_its_budget_at_that_types_price(quiet: Project) -> None:
     others = {"instanceTypes": ["m7i.xlarge"], "zones": ["us-east-1a"]}
     wanted = {"swift-fleet:instanceType": "m7i.large", "swift-fleet:candidates": others}

@@ -17,6 +17,9 @@ from infra.sandbox.patches.hook import replace
 from infra.sandbox.patches.kept import filtered, store, tag, tagged
 
 BLOCK = "capacity-block"
+#: A place comes back some time after its machine is gone: minutes on AWS.
+#: https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/capacity-blocks-launch.html
+CLEANED_UP = timedelta(seconds=10)
 
 # The cloud's clock, for reservations that end, and by how much it is ahead; whoever has one sets them.
 now: Callable[[], datetime] = lambda: datetime.now(UTC)  # noqa: E731
@@ -181,7 +184,19 @@ def inside(backend: Any, reservation_id: str) -> list[Any]:
 
 
 def free(backend: Any, reservation: dict[str, Any]) -> int:
-    return int(reservation["TotalInstanceCount"]) - len(inside(backend, reservation["CapacityReservationId"]))
+    name, total = reservation["CapacityReservationId"], int(reservation["TotalInstanceCount"])
+    return max(0, total - len(inside(backend, name)) - len(_not_back_yet(backend, name)))
+
+
+def _not_back_yet(backend: Any, reservation_id: str) -> list[Any]:
+    """The machines that are gone, and whose places are not there again."""
+    since = now() - CLEANED_UP
+    return [
+        instance
+        for instance in backend.all_instances()
+        if getattr(instance, "capacity_reservation_id", None) == reservation_id
+        and getattr(instance, "ended_at", since) > since
+    ]
 
 
 def shown(response: EC2Response, reservation: dict[str, Any]) -> dict[str, Any]:

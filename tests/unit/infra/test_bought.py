@@ -40,7 +40,7 @@ def test_a_fleet_that_fits_is_let_through() -> None:
         (replace(BLOCK, starts=NOW + timedelta(hours=2)), config(), "begins at 2026-11-24 14:00 UTC"),
         (BLOCK, config(lifetime="23h"), "ends the fleet at 2026-11-25 10:30 UTC, 30 minutes before its end"),
         (BLOCK, config(lifetime="23h"), "lifetime to at most 1350m"),
-        (replace(BLOCK, free=3), config(), "has 3 machines free, 4 are needed"),
+        (replace(BLOCK, free=3), config(), "has 3 machines free, 4 are needed (ReservationCapacityExceeded)"),
         (replace(BLOCK, state="expired"), config(), "is expired"),
         (BLOCK, config("reservation"), "is a capacity-block, the stack says capacity: reservation"),
         (RESERVATION, config(), "is a reservation, the stack says capacity: capacity-block"),
@@ -56,6 +56,19 @@ def test_what_does_not_fit_is_said_in_one_line(bought: Bought, asked: StackConfi
 
 def test_nodes_that_run_in_it_already_need_no_room() -> None:
     check(replace(BLOCK, free=0, ends=NOW + timedelta(hours=1)), config(), 0, NOW)
+
+
+def test_a_place_that_is_freed_for_the_new_node_counts_as_free() -> None:
+    check(replace(BLOCK, free=0), config(), 1, NOW, coming_back=1)
+    with pytest.raises(BadInput, match="has 0 machines free, 1 are needed"):
+        check(replace(BLOCK, free=0), config(), 2, NOW, coming_back=1)
+
+
+def test_a_fleet_that_stands_goes_by_its_own_deadline() -> None:
+    late = NOW + timedelta(hours=10)
+    check(BLOCK, config(lifetime="20h"), 1, late, stands=True)
+    with pytest.raises(BadInput, match="before its lifetime is over"):
+        check(BLOCK, config(lifetime="20h"), 1, late)
 
 
 def test_an_id_that_is_still_the_shipped_stacks_is_refused_by_its_key() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from infra.changed import Losses, losses
+from infra.errors import BadInput
 from infra.outputs import NodeOutput
 from infra.session import Change
 
@@ -48,6 +49,13 @@ def node(op: str, number: int, *of: str) -> Change:
 def test_what_goes_is_told_by_rank_and_with_what_is_on_it(changes: list[Change], said: str) -> None:
     found = losses(changes, NODES)
     assert found.said == said and bool(found) == bool(said)
+
+
+def test_what_was_asked_for_is_no_loss_and_the_rest_is_refused() -> None:
+    found = losses([node("replace", 0), node("replace", 1), node("delete", 2)], NODES)
+    found.but((0, 1, 2)).refuse("dev")
+    with pytest.raises(BadInput, match="stack dev  the stack file was changed .* replace the machine of rank 2 with"):
+        found.but((0, 1)).refuse("dev")
 
 
 def test_many_ranks_are_told_shortly() -> None:

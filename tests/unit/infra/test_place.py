@@ -76,8 +76,22 @@ def test_an_answer_is_the_code_and_awss_words_without_the_engines_about_them() -
     assert Attempt(place, "Unsupported").answer == "Unsupported: the type is not offered there"
 
 
+def test_a_machine_that_found_no_room_while_it_was_pending_is_one_too() -> None:
+    said = "unexpected state 'terminated', wanted target 'running'. last error: Server.{}: There was insufficient"
+    assert no_room(said.format("InsufficientInstanceCapacity")) == "InsufficientInstanceCapacity"
+    assert no_room(said.format("InternalError")) is None
+
+
 @pytest.mark.parametrize(
-    "said", ["UnauthorizedOperation: You are not", "InvalidAMIID.NotFound", "UnsupportedOperation", ""]
+    "said",
+    [
+        "api error UnauthorizedOperation: You are not",
+        "api error InvalidAMIID.NotFound: The image",
+        "api error UnsupportedOperation: The operation",
+        "api error InvalidParameterValue: Unsupported value for the parameter",
+        "api error Client.InvalidParameterValue: InsufficientCapacity is no state",
+        "",
+    ],
 )
 def test_other_refusals_are_not_walked_away_from(said: str) -> None:
     assert no_room(said) is None

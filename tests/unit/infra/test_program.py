@@ -551,6 +551,17 @@ def test_a_wrong_stack_is_refused_in_one_line_before_anything_is_made(
     assert [one.typ for one in engine.made if one.typ != "pulumi:pulumi:Stack"] == []
 
 
+@pytest.mark.parametrize("said", [{}, {"aws:maxRetries": "0"}])
+def test_a_provider_that_would_try_for_an_hour_is_refused(tmp_path: Path, said: dict[str, str]) -> None:
+    asked = {f"swift-fleet:{key}": value for key, value in CONFIG.items()}
+    engine_config.set_all_config(asked | {"aws:region": "us-east-1"} | said)
+    try:
+        with pytest.raises(pulumi.RunError, match='aws:maxRetries is missing.* Add it: aws:maxRetries: "4"'):
+            run(Engine(), lambda: program(tmp_path))
+    finally:
+        engine_config.set_all_config({})
+
+
 def ingress(fleet: Engine) -> list[dict[str, Any]]:
     return fleet.all("aws:vpc/securityGroupIngressRule:SecurityGroupIngressRule")
 

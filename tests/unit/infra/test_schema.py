@@ -78,10 +78,11 @@ def test_an_editor_and_fleet_agree(tmp_path: Path, change: dict[str, Any]) -> No
 
 
 def test_what_is_beside_the_keys_is_checked_too() -> None:
-    whole = {"config": {"aws:region": "us-east-1", f"{PREFIX}instanceType": "g6e.xlarge"}}
+    whole = {"config": {"aws:region": "us-east-1", "aws:maxRetries": "4", f"{PREFIX}instanceType": "g6e.xlarge"}}
     assert fits(stack_schema(), whole | {"encryptionsalt": "v1:x", "secretsprovider": "awskms://x"})
     assert not fits(stack_schema(), whole | {"confg": {}})
-    assert not fits(stack_schema(), {"config": {f"{PREFIX}instanceType": "g6e.xlarge"}})
+    for key in whole["config"]:
+        assert not fits(stack_schema(), {"config": {name: one for name, one in whole["config"].items() if name != key}})
 
 
 @pytest.mark.parametrize(
