@@ -165,8 +165,8 @@ class Session:
 
 def _unraised(what: sys.UnraisableHookArgs) -> None:
     """The SDK drops the coroutine of a program whose resource was refused; collected, it would show a traceback that
-    says nothing of the refusal (pulumi 3.272, run_pulumi_func)."""
-    if getattr(what.object, "__name__", "") != "run_pulumi_func":
+    says nothing of the refusal (pulumi 3.272, runtime/stack.py)."""
+    if getattr(what.object, "__name__", "") not in ("run_pulumi_func", "run_in_stack"):
         sys.__unraisablehook__(what)
 
 
