@@ -9,6 +9,8 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, PlainSerializer, WithJsonSchema
 
 _UNITS = {"m": 60, "h": 3600, "d": 86400}
+#: Every fleet ends: longer than this, one is no fleet of one job.
+LONGEST = timedelta(days=14)
 
 
 def parse_duration(value: Any) -> timedelta:

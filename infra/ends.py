@@ -13,17 +13,20 @@ from typing import Literal
 
 from infra.alarms import alarm_prefix
 from infra.cloud import Cloud
+from infra.durations import LONGEST
 from infra.guardrails import right_to_terminate
 from infra.kinds import Node
 from infra.schedules import read_schedules, schedule_prefix
 
 IDLE_ALARM, SCHEDULE = "idle alarm", "AWS schedule"
-State = Literal["armed", "off", "missing", "UNKNOWN"]
+State = Literal["armed", "by hand", "off", "missing", "UNKNOWN"]
 
 
 @dataclass(frozen=True)
 class End:
-    """name: "AWS schedule"; at: when it ends the fleet, UTC; detail: how, or why it can't be told."""
+    """name: "AWS schedule"; state: "by hand" of one that somebody must run, "off" by the stack file; at: when it ends
+    the fleet, UTC; detail: how, or why it can't be told.
+    """
 
     name: str
     state: State
@@ -113,6 +116,11 @@ def sweep_end(nodes: Iterable[Node]) -> End:
     """The one end that somebody must start: whether it would know each of the nodes as past its time, and when."""
     untold = sorted(node.id for node in nodes if node.ends_at is None)
     if untold:
-        return End("sweep", "missing", detail=f"no lifetime tag on {', '.join(untold)}: a sweep takes them for endless")
+        detail = f"no lifetime tag on {', '.join(untold)}: a sweep leaves them for {LONGEST.days} days"
+        return End("sweep", "missing", detail=detail)
     last = max((node.ends_at for node in nodes if node.ends_at), default=None)
-    return End("sweep", "armed", detail=f"fleet sweep ends by tag what lives past {last:%Y-%m-%d %H:%M} UTC")
+    return End(
+        "sweep",
+        "by hand",
+        detail=f"where somebody or cron runs fleet sweep --yes: by tag, what lives past {last:%Y-%m-%d %H:%M} UTC",
+    )

@@ -24,7 +24,7 @@ from infra.tags import STACK_TAG
 class Thing:
     """Something that exists: kind "instance", id "i-...", what it says of itself ("running m7i.xlarge"), and whose.
 
-    kept: on purpose (`retain: true`): nothing of ours ends it.
+    kept: on purpose (`retain: true`): nothing of ours ends it. made: when, UTC, None where AWS does not tell.
     """
 
     kind: str
@@ -32,6 +32,7 @@ class Thing:
     detail: str = ""
     stack: str = ""
     kept: bool = False
+    made: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -57,12 +58,11 @@ class Node:
 
 @dataclass(frozen=True)
 class Kind:
-    """asked: the question as a proof shows it, with {tag} or {stack}; everywhere: not of one region."""
+    """asked: the question as a proof shows it, with {tag} or {stack}."""
 
     asked: str
     find: Callable[[Cloud, str | None], Iterable[Thing]]
     end: Callable[[Cloud, list[Thing]], None]
-    everywhere: bool = False
 
 
 def tagged(stack: str | None) -> list[dict[str, object]]:
@@ -112,7 +112,8 @@ def lifetime_of(instance: Mapping[str, Any]) -> timedelta | None:
 
 def _instances(cloud: Cloud, stack: str | None) -> Iterator[Thing]:
     for node in nodes(cloud, stack):
-        yield Thing("instance", node.id, f"{node.state} {node.instance_type}", node.stack)
+        detail = f"{node.state} {node.instance_type}"
+        yield Thing("instance", node.id, detail, node.stack, made=node.launched_at)
 
 
 def end_nodes(cloud: Cloud, ids: list[str]) -> None:
@@ -131,7 +132,8 @@ def _reservations(cloud: Cloud, stack: str | None) -> Iterator[Thing]:
     call = ("ec2", "describe_capacity_reservations", "CapacityReservations")
     for one in pages(cloud, *call, Filters=[*tagged(stack), states]):
         detail = f"{one['State']} {one['TotalInstanceCount']} x {one['InstanceType']}"
-        yield Thing("capacity reservation", one["CapacityReservationId"], detail, stack_of(one.get("Tags")))
+        whose, made = stack_of(one.get("Tags")), one.get("CreateDate")
+        yield Thing("capacity reservation", one["CapacityReservationId"], detail, whose, made=made)
 
 
 def _end_reservations(cloud: Cloud, things: list[Thing]) -> None:
@@ -144,7 +146,7 @@ def _schedules(cloud: Cloud, stack: str | None) -> Iterator[Thing]:
     for one in pages(cloud, "scheduler", "list_schedules", "Schedules", NamePrefix=prefix):
         owner = whose(one["Name"])
         if owner and stack in (None, owner):
-            yield Thing("schedule", one["Name"], one.get("State", ""), owner)
+            yield Thing("schedule", one["Name"], one.get("State", ""), owner, made=one.get("CreationDate"))
 
 
 def _end_schedules(cloud: Cloud, things: list[Thing]) -> None:
@@ -158,7 +160,8 @@ def _alarms(cloud: Cloud, stack: str | None) -> Iterator[Thing]:
     for one in pages(cloud, "cloudwatch", "describe_alarms", "MetricAlarms", AlarmNamePrefix=prefix):
         whose = re.fullmatch(r"swift-fleet-(.+)-node-\d+-idle", one["AlarmName"])
         if whose and stack in (None, whose.group(1)):
-            yield Thing("alarm", one["AlarmName"], one.get("StateValue", ""), whose.group(1))
+            made = one.get("AlarmConfigurationUpdatedTimestamp")
+            yield Thing("alarm", one["AlarmName"], one.get("StateValue", ""), whose.group(1), made=made)
 
 
 def _end_alarms(cloud: Cloud, things: list[Thing]) -> None:
@@ -168,7 +171,8 @@ def _end_alarms(cloud: Cloud, things: list[Thing]) -> None:
 
 def _volumes(cloud: Cloud, stack: str | None) -> Iterator[Thing]:
     for one in pages(cloud, "ec2", "describe_volumes", "Volumes", Filters=tagged(stack)):
-        yield Thing("volume", one["VolumeId"], f"{one['State']} {one['Size']} GiB", stack_of(one.get("Tags")))
+        detail = f"{one['State']} {one['Size']} GiB"
+        yield Thing("volume", one["VolumeId"], detail, stack_of(one.get("Tags")), made=one.get("CreateTime"))
 
 
 def _end_volumes(cloud: Cloud, things: list[Thing]) -> None:
@@ -189,8 +193,8 @@ def _end_placement_groups(cloud: Cloud, things: list[Thing]) -> None:
 def _templates(cloud: Cloud, stack: str | None) -> Iterator[Thing]:
     call = ("ec2", "describe_launch_templates", "LaunchTemplates")
     for one in pages(cloud, *call, Filters=tagged(stack)):
-        name = one.get("LaunchTemplateName", "")
-        yield Thing("launch template", one["LaunchTemplateId"], name, stack_of(one.get("Tags")))
+        name, whose = one.get("LaunchTemplateName", ""), stack_of(one.get("Tags"))
+        yield Thing("launch template", one["LaunchTemplateId"], name, whose, made=one.get("CreateTime"))
 
 
 def _end_templates(cloud: Cloud, things: list[Thing]) -> None:

@@ -7,11 +7,12 @@ from collections.abc import Iterator
 from infra.cloud import Cloud
 from infra.kinds import Kind, Thing, pages, stack_of, tagged
 from infra.nodes import fleet_name
+from infra.tags import REGION_TAG, STACK_TAG
 
 
 def _keys(cloud: Cloud, stack: str | None) -> Iterator[Thing]:
     for one in cloud.client("ec2").describe_key_pairs(Filters=tagged(stack))["KeyPairs"]:
-        yield Thing("key pair", one["KeyName"], stack=stack_of(one.get("Tags")))
+        yield Thing("key pair", one["KeyName"], stack=stack_of(one.get("Tags")), made=one.get("CreateTime"))
 
 
 def _end_keys(cloud: Cloud, things: list[Thing]) -> None:
@@ -20,14 +21,19 @@ def _end_keys(cloud: Cloud, things: list[Thing]) -> None:
 
 
 def _of_iam(cloud: Cloud, stack: str | None, call: str, kind: str, named: str, tags: str) -> Iterator[Thing]:
-    """IAM lists by no tag: what bears a fleet's name is asked for its own."""
+    """IAM lists by no tag: what bears a fleet's name is asked for its own.
+
+    The account has them, no region, and a stack of this name may live in another: what says so is not this one's.
+    Made before that tag was, they say no region: then by the stack's name alone.
+    """
     iam = cloud.client("iam")
     for one in pages(cloud, "iam", call, f"{named.removesuffix('Name')}s"):
         name = one[named]
         if name.startswith(f"{fleet_name(stack)}-" if stack else fleet_name("")):
-            whose = stack_of(getattr(iam, tags)(**{named: name})["Tags"])
-            if whose and stack in (None, whose):
-                yield Thing(kind, name, stack=whose)
+            said = {tag["Key"]: tag["Value"] for tag in getattr(iam, tags)(**{named: name})["Tags"]}
+            whose, region = said.get(STACK_TAG), said.get(REGION_TAG, cloud.region if stack else "")
+            if whose and stack in (None, whose) and region == cloud.region:
+                yield Thing(kind, name, stack=whose, made=one.get("CreateDate"))
 
 
 def _profiles(cloud: Cloud, stack: str | None) -> Iterator[Thing]:
@@ -57,6 +63,6 @@ def _end_roles(cloud: Cloud, things: list[Thing]) -> None:
 
 ACCESS = (
     Kind("ec2 DescribeKeyPairs {tag}", _keys, _end_keys),
-    Kind("iam ListInstanceProfiles {stack}", _profiles, _end_profiles, everywhere=True),
-    Kind("iam ListRoles {stack}", _roles, _end_roles, everywhere=True),
+    Kind("iam ListInstanceProfiles {stack}", _profiles, _end_profiles),
+    Kind("iam ListRoles {stack}", _roles, _end_roles),
 )

@@ -89,7 +89,8 @@ def _file_systems(cloud: Cloud, stack: str | None) -> Iterator[Thing]:
     for one in pages(cloud, "efs", "describe_file_systems", "FileSystems"):
         whose = stack_of(one["Tags"])
         if whose and stack in (None, whose):
-            yield Thing("file system", one["FileSystemId"], one["LifeCycleState"], whose, kept=kept(one))
+            state, made = one["LifeCycleState"], one.get("CreationTime")
+            yield Thing("file system", one["FileSystemId"], state, whose, kept=kept(one), made=made)
 
 
 def _end_file_systems(cloud: Cloud, things: list[Thing]) -> None:
@@ -118,7 +119,8 @@ def _lustre(cloud: Cloud, stack: str | None) -> Iterator[Thing]:
         whose = stack_of(one.get("Tags"))
         if whose and stack in (None, whose):
             detail = f"{one['Lifecycle']} {one['StorageCapacity']} GiB"
-            yield Thing("Lustre file system", one["FileSystemId"], detail, whose, kept=kept(one))
+            made = one.get("CreationTime")
+            yield Thing("Lustre file system", one["FileSystemId"], detail, whose, kept=kept(one), made=made)
 
 
 def _end_lustre(cloud: Cloud, things: list[Thing]) -> None:

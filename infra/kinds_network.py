@@ -15,7 +15,8 @@ def _nat_gateways(cloud: Cloud, stack: str | None) -> Iterator[Thing]:
     # A gateway that is deleted is listed for an hour more.
     there = {"Name": "state", "Values": ["pending", "available", "deleting"]}
     for one in pages(cloud, *call, Filter=[*tagged(stack), there]):
-        yield Thing("NAT gateway", one["NatGatewayId"], one["State"], stack_of(one.get("Tags")))
+        whose, made = stack_of(one.get("Tags")), one.get("CreateTime")
+        yield Thing("NAT gateway", one["NatGatewayId"], one["State"], whose, made=made)
 
 
 def _end_nat_gateways(cloud: Cloud, things: list[Thing]) -> None:
@@ -30,7 +31,8 @@ def _end_nat_gateways(cloud: Cloud, things: list[Thing]) -> None:
 def _endpoints(cloud: Cloud, stack: str | None) -> Iterator[Thing]:
     there = {"Name": "vpc-endpoint-state", "Values": ["pending", "available", "deleting"]}
     for one in pages(cloud, "ec2", "describe_vpc_endpoints", "VpcEndpoints", Filters=[*tagged(stack), there]):
-        yield Thing("VPC endpoint", one["VpcEndpointId"], one["ServiceName"], stack_of(one.get("Tags")))
+        whose, made = stack_of(one.get("Tags")), one.get("CreationTimestamp")
+        yield Thing("VPC endpoint", one["VpcEndpointId"], one["ServiceName"], whose, made=made)
 
 
 def _end_endpoints(cloud: Cloud, things: list[Thing]) -> None:

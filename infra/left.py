@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 from infra.cloud import Cloud
+from infra.cost import HOURS_A_MONTH
 from infra.errors import CloudRefused
 from infra.ledger import Bill, look
 
@@ -48,10 +49,11 @@ class Left:
         return tuple(_line(bill) for bill in self.bills)
 
 
-def what_bills(cloud: Cloud, stack: str) -> Left:
-    """Asked of AWS in the cloud's region, whatever any state says."""
+def what_bills(cloud: Cloud, stack: str, without: Collection[str] = ()) -> Left:
+    """Asked of AWS in the cloud's region, whatever any state says. without: ids that are to be left out."""
     ledger = look(cloud, [cloud.region])
-    return Left(tuple(bill for bill in ledger.bills if bill.found.stack == stack), ledger.unasked)
+    bills = (bill for bill in ledger.bills if bill.found.stack == stack and bill.found.id not in without)
+    return Left(tuple(bills), ledger.unasked)
 
 
 def what_is_left(cloud: Cloud, stack: str, nodes: int) -> str:
@@ -95,4 +97,6 @@ def _line(bill: Bill) -> str:
     found, usd = bill.found, bill.usd_per_hour
     detail = found.detail.removeprefix(f"{found.kind}: ")
     price = f"price UNKNOWN: {bill.unknown}" if usd is None else f"${usd:.2f} an hour"
+    if usd is not None and found.kind in ("file system", "volume"):  # sold by the month, and an hour of it is $0.00
+        price = f"${usd * HOURS_A_MONTH:.2f} a month"
     return f"{found.kind} {found.id}: {detail}, {price}"

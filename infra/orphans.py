@@ -1,11 +1,11 @@
-"""What nobody looks after any more: fleets past their time, and fleets of no stack that this clone knows.
+"""What nobody looks after any more: nodes past their time, and what is left of stacks that this clone does not know.
 
 By tag and name alone, whatever a state file says. Time is AWS's own, so that no wrong clock here ends a fleet.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Literal
@@ -13,20 +13,29 @@ from typing import Literal
 from infra import sweep
 from infra.catalog import catalog
 from infra.cloud import Cloud, translated
+from infra.durations import LONGEST
 from infra.errors import CloudRefused
-from infra.kinds import Kind, Node, Thing, nodes
+from infra.kinds import Node, Thing, nodes
 
 Verdict = Literal["past its time", "unknown here", "kept"]
 #: After a node's time the lease has ended it, five minutes later the AWS schedule. What lives on then has lost both.
 LATE = timedelta(minutes=15)
+#: Longer than anything of an `up` keeps the next waiting: the published provider tries 50 minutes for capacity, and a
+#: Lustre file system takes some. What is younger may be of an `up` that goes on somewhere.
+UNDER_WAY = timedelta(hours=2)
+#: What may hold what was trained.
+FILES = ("file system", "Lustre file system", "volume")
+#: What bills by the hour and holds nothing: it can go, and an `up` makes it anew.
+BILLS = ("instance", "capacity reservation", "NAT gateway", "VPC endpoint", "elastic address")
 
 
 @dataclass(frozen=True)
 class Found:
-    """One stack's things in one region. why: in words; doomed: what a sweep ends, all of it or some nodes.
+    """One stack's things in one region. why: in words; doomed: what a sweep ends, all of it or a part.
 
+    spared: what it leaves, and would end if the stack were named.
     usd_per_hour: of its machines by the list price that ships, None where one is unknown.
-    bills: of a stack that is kept and has no machine, what bills by the hour all the same, in words.
+    bills: of a stack whose machines are gone or doomed, what bills all the same and is left, in words.
     """
 
     account: str
@@ -37,6 +46,7 @@ class Found:
     nodes: tuple[Node, ...]
     things: tuple[Thing, ...]
     doomed: tuple[Thing, ...]
+    spared: tuple[Thing, ...] = ()
     since: datetime | None = None
     usd_per_hour: float | None = None
     bills: tuple[str, ...] = ()
@@ -51,14 +61,11 @@ class Unasked:
     why: str
 
 
-def survey(
-    cloud: Cloud, known: Collection[str], only: str | None = None, *, whole_account: bool = False
-) -> tuple[list[Found], list[Unasked]]:
+def survey(cloud: Cloud, known: Collection[str], only: str | None = None) -> tuple[list[Found], list[Unasked]]:
     """Everything of ours in the cloud's region, by stack, judged.
 
     known: the stacks whose files say this account and region; only: look at one stack alone, and name it: then it is
-    ended even within its time, unless it is known. whole_account: every region is asked, so what is of no region
-    (roles) may be judged by itself.
+    ended even within its time, unless it is known.
     """
     unasked: list[Unasked] = []
     try:
@@ -69,7 +76,6 @@ def survey(
     except CloudRefused as error:
         return [], [Unasked(cloud.region, "sts GetCallerIdentity, ec2 DescribeInstances", error.sentence)]
     things: dict[str, list[Thing]] = {}
-    regional: set[str] = set()
     for kind in sweep.KINDS:
         try:
             with translated():
@@ -79,7 +85,6 @@ def survey(
             continue
         for thing in found:
             things.setdefault(thing.stack, []).append(thing)
-            regional |= set() if kind.everywhere else {thing.stack}
     return [
         replace(
             judge(
@@ -95,7 +100,6 @@ def survey(
             usd_per_hour=_price(cloud.region, [node for node in machines if node.stack == stack]),
         )
         for stack, of_it in sorted(things.items())
-        if stack in regional or whole_account or stack == only
     ], unasked
 
 
@@ -104,55 +108,59 @@ def judge(
 ) -> Found:
     """What is to become of a stack. Pure.
 
-    Of a stack that is known only nodes past their time are doomed: the rest waits for `fleet down`, for its files may
-    be wanted. Of one that is unknown all is, unless it is somebody's fleet within its time that was not named.
+    Nodes past their time are doomed, whosever they are. Of a stack that is known the rest waits for `fleet down`. One
+    that is unknown is all doomed where it was named; else it may be somebody's, and only what no running node and no
+    `up` under way can need goes, and never files.
     """
-    late = {node.id for node in nodes if node.ends_at is not None and now > node.ends_at + LATE}
-    running = [node for node in nodes if node.id not in late]
-    until = max((node.ends_at for node in running if node.ends_at), default=None)
+    late = {node.id: ends for node in nodes if now > (ends := _ends_at(node)) + LATE}
+    until = max((_ends_at(node) for node in nodes if node.id not in late), default=None)
     since = min((node.launched_at for node in nodes), default=None)
+    doomed = tuple(thing for thing in things if thing.id in late)
+    past = [f"{len(late)} of {len(nodes)} nodes should have ended at {_said(min(late.values()))}"] if late else []
 
-    def found(verdict: Verdict, why: str, doomed: tuple[Thing, ...]) -> Found:
-        return Found("", "", stack, verdict, why, nodes, things, doomed, since)
+    def found(why: str, doomed: tuple[Thing, ...], verdict: Verdict = "past its time") -> Found:
+        why = "; ".join([*past, why] if why else past)
+        spared = () if known else tuple(thing for thing in things if not thing.kept and thing not in doomed)
+        return Found("", "", stack, verdict if doomed else "kept", why, nodes, things, doomed, spared, since)
 
-    if known and late:
-        past = min(node.ends_at for node in nodes if node.id in late and node.ends_at)
-        why = f"{len(late)} of {len(nodes)} nodes should have ended at {past:%Y-%m-%d %H:%M} UTC"
-        return found("past its time", why, tuple(thing for thing in things if thing.id in late))
     if known:
-        return found("kept", f"its stack file is here (fleet down -s {stack} ends it)", ())
-    if until and not named:
-        why = (
-            f"no stack file is here, but it is within its time, until {until:%Y-%m-%d %H:%M} UTC: perhaps a colleague's"
+        return found("" if late else f"its stack file is here (fleet down -s {stack} ends it)", doomed)
+    theirs = tuple(thing for thing in things if not thing.kept)
+    if not theirs:
+        return found("its stack is gone, its files were to stay (retain: true), and they bill", ())
+    if named:
+        past.clear()
+        return found("no stack file is here for it", theirs, "unknown here")
+    if until:
+        return found(
+            f"no stack file is here, but it is within its time, until {_said(until)}: perhaps a colleague's", doomed
         )
-        return found("kept", why, ())
-    if not _not_kept(things):
-        return found("kept", "its stack is gone, its files were to stay (retain: true), and they bill", ())
-    return found("unknown here", "no stack file is here for it", _not_kept(things))
+    made = max((thing.made for thing in things if thing.made and thing.id not in late), default=None)
+    if made is None or now < made + UNDER_WAY:
+        age = f"made at {_said(made)}" if made else "of an age that AWS does not tell"
+        return found(f"no stack file is here, but it is {age}: perhaps of an up under way", doomed)
+    if files := [thing for thing in things if thing.kind in FILES and not thing.detail.startswith("in-use")]:
+        held = ", ".join(f"{thing.kind} {thing.id}" for thing in files)
+        doomed = tuple(thing for thing in theirs if thing.kind in BILLS)
+        return found(f"no stack file is here; {held} may hold what was trained, and stays with what it needs", doomed)
+    doomed = tuple(thing for thing in theirs if thing.kind not in FILES)
+    return found(f"no stack file is here, and the last of it was made at {_said(made)}", doomed)
 
 
-def _not_kept(things: tuple[Thing, ...]) -> tuple[Thing, ...]:
-    return tuple(thing for thing in things if not thing.kept)
+def _ends_at(node: Node) -> datetime:
+    """Of a node whose tag does not tell the latest that any may have."""
+    return node.ends_at or node.launched_at + LONGEST
+
+
+def _said(moment: datetime) -> str:
+    return f"{moment:%Y-%m-%d %H:%M} UTC"
 
 
 def end(cloud: Cloud, one: Found, say: Callable[[Thing], None]) -> None:
-    """Ends what is doomed of it, machines first. Raises CloudRefused where AWS refuses."""
-    if one.doomed == _not_kept(one.things):
-        sweep.end(cloud, one.stack, say)
-        return
-    for kind, doomed in _by_kind(cloud, one).items():
-        for thing in doomed:
-            say(thing)
-        with translated():
-            kind.end(cloud, doomed)
-
-
-def _by_kind(cloud: Cloud, one: Found) -> Mapping[Kind, list[Thing]]:
-    """Found once more: what has ended meanwhile is no error."""
-    ids = {thing.id for thing in one.doomed}
-    with translated():
-        found = {kind: [thing for thing in kind.find(cloud, one.stack) if thing.id in ids] for kind in sweep.KINDS}
-    return {kind: things for kind, things in found.items() if things}
+    """Ends what is doomed of it, machines first; of a stack that was named whatever there is by now. What has ended
+    meanwhile is no error. Raises CloudRefused where AWS refuses."""
+    only = None if one.verdict == "unknown here" else {thing.id for thing in one.doomed}
+    sweep.end(cloud, one.stack, say, only=only)
 
 
 def _price(region: str, machines: list[Node]) -> float | None:

@@ -29,7 +29,7 @@ from infra.ranks import FEWEST, NetworkNodes, by_neighbourhood, kept, network_no
 from infra.settings import GRACE, Profile, StackConfig, from_pulumi
 from infra.site import Site, config_at, survey
 from infra.storage import Storage, StorageArgs
-from infra.tags import STACK_TAG
+from infra.tags import REGION_TAG, STACK_TAG
 from infra.userdata import user_data
 from infra.ways import ways
 
@@ -84,6 +84,7 @@ def fleet(
     """
     name = fleet_name(stack)
     tags = {STACK_TAG: stack}
+    regional = {**tags, REGION_TAG: site.region}
 
     ends_at = site.now + config.ends_after
     # Who joins a fleet that runs ends with it, or when the budget is spent.
@@ -92,7 +93,7 @@ def fleet(
     lifetime = max(ends_at - GRACE - site.now, timedelta(minutes=1))
     capacity = Capacity(name, capacity_args(config, site.place, tags, ends_at, reserved=site.reserved), opts)
     way = ways(config, len(site.interfaces) > 1)
-    access = Access(name, AccessArgs(key, config.instance_role, right_to(config.s3), way.session, tags), opts)
+    access = Access(name, AccessArgs(key, config.instance_role, right_to(config.s3), way.session, regional), opts)
     network = Network(
         name,
         NetworkArgs(
@@ -170,7 +171,7 @@ def fleet(
             ends_at=ends_at,
             instance_ids=[node.id for node in nodes.instances],
             stack=stack,
-            tags=tags,
+            tags=regional,
         ),
         opts,
     )

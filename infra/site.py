@@ -43,6 +43,7 @@ class Site:
     operator_cidr: str
     now: datetime
     image: str
+    region: str
     subnet: ExistingSubnet | None = None
     ground: Ground | None = None
     interfaces: tuple[Interface, ...] = ()
@@ -105,6 +106,7 @@ def survey(
         operator_cidr="" if way.session else config.operator_cidr or own_address(),
         now=now,
         image=image_of(cloud, config, place, kind, stay, missing),
+        region=cloud.region,
         subnet=subnet,
         ground=within,
         interfaces=interfaces,

@@ -6,7 +6,7 @@ each question that was asked, and what AWS answered.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 from infra.cloud import Cloud, translated
@@ -103,14 +103,18 @@ def _answer(asked: str, things: tuple[Thing, ...]) -> Answer:
 
 
 def end(
-    cloud: Cloud, stack: str, say: Callable[[Thing], None] = lambda thing: None, kinds: Sequence[Kind] = KINDS
+    cloud: Cloud,
+    stack: str,
+    say: Callable[[Thing], None] = lambda thing: None,
+    kinds: Sequence[Kind] = KINDS,
+    only: Collection[str] | None = None,
 ) -> list[Thing]:
     """Ends whatever `look` finds but what is kept: instances first since they cost most, each kind after what depends
-    on it."""
+    on it. only: the ids of what may be ended, where that is not all."""
     ended = []
     with translated():
         for kind in kinds:
-            found = [thing for thing in kind.find(cloud, stack) if not thing.kept]
+            found = [one for one in kind.find(cloud, stack) if not one.kept and (only is None or one.id in only)]
             for thing in found:
                 say(thing)
             if found:

@@ -8,6 +8,7 @@ from datetime import timedelta
 from infra.ends import End, held_by_aws, sweep_end
 from infra.errors import CloudRefused
 from infra.kinds import Node
+from infra.nodes import LIFETIME_TAG
 from training.lease import Lease, leases
 from training.remote import Machines
 from training.stack_fleet import StackFleet
@@ -25,10 +26,11 @@ def look(fleet: StackFleet, live: Mapping[str, Node], held: tuple[Lease, ...]) -
 
 
 def prove(fleet: StackFleet, live: Mapping[str, Node], machines: Machines) -> tuple[End, ...]:
-    """The ends; CloudRefused unless each is armed, or off by the stack file: a fleet of ours would end by itself."""
+    """The ends; CloudRefused unless each that comes by itself is armed, or off by the stack file, and a sweep would
+    know the nodes."""
     found = look(fleet, live, leases(machines))
     for end in found:
-        if end.state not in ("armed", "off"):
+        if end.state in ("missing", "UNKNOWN"):
             raise CloudRefused(
                 f"its {end.name} is {end.state}: {end.detail}",
                 where=f"stack {fleet.name}",
@@ -40,6 +42,8 @@ def prove(fleet: StackFleet, live: Mapping[str, Node], machines: Machines) -> tu
 def _arms(end: End, stack: str) -> str:
     if end.name in ("lease", "idle end"):
         return f"A reboot of the node arms it again (fleet ssh -s {stack} RANK sudo reboot)"
+    if end.name == "sweep":
+        return f"aws ec2 create-tags --resources ID --tags Key={LIFETIME_TAG},Value=4h puts it back"
     return f"Then fleet status -s {stack}"
 
 

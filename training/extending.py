@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from infra.durations import LONGEST
 from infra.ends import End
 from infra.errors import BadInput, CloudRefused, FleetError
 from infra.extend import block_end, move_reservations, reserved_until, tag_lifetimes
@@ -18,9 +19,6 @@ from training import ends
 from training.lease import leases, move
 from training.remote import Machines
 from training.stack_fleet import Say, StackFleet, quiet
-
-#: As the stack file's `lifetime`: longer than this, a fleet is no fleet of one job.
-LONGEST = timedelta(days=14)
 
 
 @dataclass(frozen=True)

@@ -67,7 +67,7 @@ def sweep(
 
     for place in places:
         say(f"asking {place.cloud.region}")
-        here, not_asked = orphans.survey(place.cloud, place.known, only, whole_account=all_regions)
+        here, not_asked = orphans.survey(place.cloud, place.known, only)
         here, untold = _with_bills(place.cloud, here)
         found += here
         unasked += not_asked + untold
@@ -85,12 +85,14 @@ def sweep(
 
 
 def _with_bills(cloud: Cloud, found: list[Found]) -> tuple[list[Found], list[Unasked]]:
-    """A fleet whose `up` was cut off may have no machine and yet a reservation, which bills as much."""
+    """A fleet whose `up` was cut off may have no machine and yet a reservation, which bills as much; one whose machines
+    are doomed may leave files."""
     out: list[Found] = []
     unasked: list[Unasked] = []
     for one in found:
-        if one.verdict == "kept" and not one.nodes:
-            left = what_bills(cloud, one.stack)
+        doomed = {thing.id for thing in one.doomed}
+        if one.verdict != "unknown here" and doomed.issuperset(node.id for node in one.nodes):
+            left = what_bills(cloud, one.stack, doomed)
             one = replace(one, bills=left.lines())
             unasked += [Unasked(one.region, f"what {one.stack} bills", why) for why in left.unasked]
         out.append(one)
@@ -162,6 +164,9 @@ def lines(swept: Swept) -> list[str]:
         shown: Iterable[orphans.Thing] = one.doomed
         out += [f"  {thing.kind} {thing.id} {thing.detail}".rstrip() for thing in shown]
         out += [f"  bills: {line}" for line in one.bills]
+        if one.spared:
+            files = ", its files too" if any(thing.kind in orphans.FILES for thing in one.spared) else ""
+            out.append(f"  fleet sweep -s {one.stack} --region {one.region} --yes ends all of it{files}")
     where = ", ".join(dict.fromkeys(swept.asked)) or "nowhere"
     out += [f"{one.region}  UNKNOWN: {one.asked}: {one.why}" for one in swept.unasked]
     out += [f"not ended: {one}" for one in swept.failed]

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import logging
 import threading
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from infra.sandbox.ageing import age
 from infra.sandbox.api import Api, serve  # first: it mends moto before anything imports it
 from infra.sandbox.clock import Clock
 from infra.sandbox.control import Control
@@ -65,6 +66,13 @@ class Cloud:
         self.hosts.stop()
         self._server.server_close()
         self.journal.close()
+
+    def advance(self, seconds: float) -> datetime:
+        """Moves the clock forward. Raises ValueError for the other way."""
+        now = self.clock.advance(seconds)
+        with self.lock:
+            age(timedelta(seconds=seconds))
+        return now
 
     def status(self) -> dict[str, Any]:
         with self.lock:

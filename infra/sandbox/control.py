@@ -49,7 +49,7 @@ class Control:
             ("POST", "node"): self._befall,
             ("POST", "images"): self._publish,
             ("POST", "metrics"): self._set_metrics,
-            ("POST", "clock"): lambda body: {"now": cloud.clock.advance(float(body["advance"])).isoformat()},
+            ("POST", "clock"): lambda body: {"now": cloud.advance(float(body["advance"])).isoformat()},
         }
         self._host_routes: dict[str, Callable[[str, Any], Any]] = {
             "timers": self._timers,

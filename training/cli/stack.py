@@ -85,7 +85,8 @@ def up(stack: str | None, key: Path | None, yes: bool, as_json: bool) -> None:
     else:
         count = len(inventory.nodes)
         click.echo(f"{count} node{'s' * (count > 1)} up, {_price(offer)}; each ends itself {life} after it booted")
-        click.echo(f"ends armed: {', '.join(end.name for end in proven if end.state == 'armed')}")
+        armed = ", ".join(end.name for end in proven if end.state == "armed")
+        click.echo(f"ends armed: {armed}; by hand or cron: fleet sweep --yes")
         click.echo(f"fleet launch JOB -s {fleet.name} · fleet status -s {fleet.name} · fleet down -s {fleet.name}")
 
 

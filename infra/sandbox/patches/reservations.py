@@ -202,7 +202,8 @@ def _not_back_yet(backend: Any, reservation_id: str) -> list[Any]:
 def shown(response: EC2Response, reservation: dict[str, Any]) -> dict[str, Any]:
     state = state_of(reservation)
     left = free(response.ec2_backend, reservation) if state == "active" else 0
-    current = reservation | {"State": state, "AvailableInstanceCount": left}
+    made = reservation["CreateDate"] - ahead()
+    current = reservation | {"State": state, "AvailableInstanceCount": left, "CreateDate": made}
     if reservation["ReservationType"] == BLOCK:
         current |= {"StartDate": reservation["StartsAt"] - ahead(), "EndDate": reservation["EndsAt"] - ahead()}
     return tagged(response, current, reservation["CapacityReservationId"])

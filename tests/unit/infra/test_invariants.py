@@ -129,7 +129,7 @@ def site_of(config: StackConfig) -> Site:
         files = ExistingFiles(config.file_system_id, "arn:files", own=False)
     elif config.file_system_id:
         lustre = ExistingLustre(config.file_system_id, "fs.fsx.us-east-1.amazonaws.com", "abcdef", own=False)
-    return Site(place, operator, NOW, "ami-0123456789abcdef0", subnet, theirs, wires, files, lustre)
+    return Site(place, operator, NOW, "ami-0123456789abcdef0", "us-east-1", subnet, theirs, wires, files, lustre)
 
 
 @pytest.fixture(scope="module")

@@ -90,7 +90,7 @@ def run(engine: Engine, act: Callable[[], None]) -> Engine:
 
 
 def place_of(kind: str, zone: str = "us-east-1a", **site: Any) -> Site:
-    return Site(Place(kind, zone), "203.0.113.7/32", NOW, "ami-0123456789abcdef0", **site)
+    return Site(Place(kind, zone), "203.0.113.7/32", NOW, "ami-0123456789abcdef0", "us-east-1", **site)
 
 
 def planned(root: Path, site: Site | None = None, run_budget: float | None = None, **config: str) -> Engine:
