@@ -18,7 +18,7 @@ from typing import Any
 from infra.cloud import Cloud, translated
 
 TERMINATE = "arn:aws:scheduler:::aws-sdk:ec2:terminateInstances"
-#: Calls at once. AWS's quota of GetSchedule and UpdateSchedule is in the hundreds a second.
+#: Calls at once.
 THREADS = 16
 #: What GetSchedule tells and UpdateSchedule does not take.
 _TOLD_ONLY = ("Arn", "CreationDate", "LastModificationDate", "ResponseMetadata")
