@@ -77,6 +77,7 @@ def test_a_plan_needs_no_account_to_ask_for_the_image(project: Project, tiny: Pa
         project.control("faults", [])
 
 
+@pytest.mark.full
 def test_all_nodes_have_the_image_of_the_first_up_whatever_aws_names_since(project: Project) -> None:
     project.stack(change=NO_FILES)
     first = named_by_aws(project)
@@ -95,6 +96,7 @@ def test_all_nodes_have_the_image_of_the_first_up_whatever_aws_names_since(proje
     assert images(project) == [first] * 3
 
 
+@pytest.mark.full
 def test_an_image_that_is_gone_makes_no_more_nodes_and_ends_none(project: Project) -> None:
     [first] = set(images(project))
     project.cloud().client("ec2").deregister_image(ImageId=first)
