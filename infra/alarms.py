@@ -13,6 +13,7 @@ import pulumi
 import pulumi_aws as aws
 
 from infra.nodes import node_name
+from infra.tags import node_prefix
 
 #: EC2's basic monitoring, which costs nothing, has one point in 5 minutes.
 PERIOD_S = 300
@@ -67,13 +68,9 @@ class IdleAlarms(pulumi.ComponentResource):
         )
 
 
-def alarm_prefix(stack: str) -> str:
-    return f"swift-fleet-{stack}-node-"
-
-
 def alarm_name(stack: str, rank: int) -> str:
     """Fixed, so that `fleet status` and a sweep ask for a stack's alarms by name."""
-    return f"{alarm_prefix(stack)}{rank:03d}-idle"
+    return f"{node_prefix(stack)}{rank:03d}-idle"
 
 
 def idle_percent(vcpus: int) -> float:

@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal
 
-from infra.alarms import alarm_prefix
 from infra.cloud import Cloud
 from infra.durations import LONGEST
 from infra.guardrails import right_to_terminate
 from infra.kinds import Node
-from infra.schedules import read_schedules, schedule_prefix
+from infra.schedules import read_schedules
+from infra.tags import node_prefix
 
 IDLE_ALARM, SCHEDULE = "idle alarm", "AWS schedule"
 State = Literal["armed", "by hand", "off", "missing", "UNKNOWN"]
@@ -58,7 +58,7 @@ def aws_schedule(cloud: Cloud, stack: str, instance_ids: set[str]) -> End:
     except BotoCoreError as error:
         return End(SCHEDULE, "UNKNOWN", detail=str(error))
     if not found:
-        return End(SCHEDULE, "missing", detail=f"{schedule_prefix(stack)}* does not exist: fleet up makes it")
+        return End(SCHEDULE, "missing", detail=f"{node_prefix(stack)}* does not exist: fleet up makes it")
     now = datetime.now(UTC)
     if past := min((one.at for one in found if one.at and one.at <= now), default=None):
         return End(SCHEDULE, "missing", past, "its time is past: fleet up makes it anew")
@@ -91,7 +91,7 @@ def idle_alarms(cloud: Cloud, stack: str, instance_ids: set[str], idle_minutes: 
 
     try:
         pages = cloud.client("cloudwatch").get_paginator("describe_alarms")
-        found = [one for page in pages.paginate(AlarmNamePrefix=alarm_prefix(stack)) for one in page["MetricAlarms"]]
+        found = [one for page in pages.paginate(AlarmNamePrefix=node_prefix(stack)) for one in page["MetricAlarms"]]
     except ClientError as error:
         code = error.response["Error"]["Code"]
         return End(IDLE_ALARM, "UNKNOWN", detail=f"cloudwatch:DescribeAlarms: {code}: give the right, or look in AWS")

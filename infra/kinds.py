@@ -5,19 +5,17 @@ A finder looks for one stack's things, or, without a stack, for those of all.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from infra.alarms import alarm_prefix
 from infra.cloud import Cloud
 from infra.durations import parse_duration
 from infra.nodes import LIFETIME_TAG
-from infra.schedules import THREADS, schedule_prefix, whose
-from infra.tags import STACK_TAG
+from infra.schedules import THREADS
+from infra.tags import STACK_TAG, node_prefix, stack_named
 
 
 @dataclass(frozen=True)
@@ -142,9 +140,9 @@ def _end_reservations(cloud: Cloud, things: list[Thing]) -> None:
 
 
 def _schedules(cloud: Cloud, stack: str | None) -> Iterator[Thing]:
-    prefix = schedule_prefix(stack) if stack else "swift-fleet-"
+    prefix = node_prefix(stack) if stack else "swift-fleet-"
     for one in pages(cloud, "scheduler", "list_schedules", "Schedules", NamePrefix=prefix):
-        owner = whose(one["Name"])
+        owner = stack_named(one["Name"], "end")
         if owner and stack in (None, owner):
             yield Thing("schedule", one["Name"], one.get("State", ""), owner, made=one.get("CreationDate"))
 
@@ -156,12 +154,12 @@ def _end_schedules(cloud: Cloud, things: list[Thing]) -> None:
 
 
 def _alarms(cloud: Cloud, stack: str | None) -> Iterator[Thing]:
-    prefix = alarm_prefix(stack) if stack else "swift-fleet-"
+    prefix = node_prefix(stack) if stack else "swift-fleet-"
     for one in pages(cloud, "cloudwatch", "describe_alarms", "MetricAlarms", AlarmNamePrefix=prefix):
-        whose = re.fullmatch(r"swift-fleet-(.+)-node-\d+-idle", one["AlarmName"])
-        if whose and stack in (None, whose.group(1)):
+        owner = stack_named(one["AlarmName"], "idle")
+        if owner and stack in (None, owner):
             made = one.get("AlarmConfigurationUpdatedTimestamp")
-            yield Thing("alarm", one["AlarmName"], one.get("StateValue", ""), whose.group(1), made=made)
+            yield Thing("alarm", one["AlarmName"], one.get("StateValue", ""), owner, made=made)
 
 
 def _end_alarms(cloud: Cloud, things: list[Thing]) -> None:

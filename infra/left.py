@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from infra.cloud import Cloud
 from infra.cost import HOURS_A_MONTH
 from infra.errors import CloudRefused
-from infra.ledger import Bill, look
+from infra.ledger import Bill, Ledger, look
 
 UNTOLD = "Whether the fleet is up can't be told"
 NOTHING = "No node is up, nothing bills by the hour"
@@ -49,9 +49,13 @@ class Left:
         return tuple(_line(bill) for bill in self.bills)
 
 
-def what_bills(cloud: Cloud, stack: str, without: Collection[str] = ()) -> Left:
-    """Asked of AWS in the cloud's region, whatever any state says. without: ids that are to be left out."""
-    ledger = look(cloud, [cloud.region])
+def what_bills(cloud: Cloud, stack: str) -> Left:
+    """Asked of AWS in the cloud's region, whatever any state says."""
+    return of_stack(look(cloud, [cloud.region]), stack)
+
+
+def of_stack(ledger: Ledger, stack: str, without: Collection[str] = ()) -> Left:
+    """without: ids that are to be left out. Pure."""
     bills = (bill for bill in ledger.bills if bill.found.stack == stack and bill.found.id not in without)
     return Left(tuple(bills), ledger.unasked)
 

@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from infra.cloud import Cloud, translated
+from infra.tags import node_prefix, stack_named
 
 TERMINATE = "arn:aws:scheduler:::aws-sdk:ec2:terminateInstances"
 #: Calls at once.
@@ -37,19 +38,9 @@ class Schedule:
     content: Mapping[str, Any]
 
 
-def schedule_prefix(stack: str) -> str:
-    return f"swift-fleet-{stack}-node-"
-
-
 def schedule_name(stack: str, node: str) -> str:
     """node: "node-000". Fixed, since a schedule carries no tags: when the state is lost its name alone finds it."""
     return f"swift-fleet-{stack}-{node}-end"
-
-
-def whose(name: str) -> str | None:
-    """The stack of a schedule's name; None for one that isn't ours."""
-    found = re.fullmatch(r"swift-fleet-(.+)-node-\d+-end", name)
-    return found.group(1) if found else None
 
 
 def at(moment: datetime) -> str:
@@ -72,8 +63,8 @@ def read_schedules(cloud: Cloud, stack: str) -> tuple[Schedule, ...]:
         except scheduler.exceptions.ResourceNotFoundException:
             return None  # it fired, or was taken away, since it was listed
 
-    pages = scheduler.get_paginator("list_schedules").paginate(NamePrefix=schedule_prefix(stack))
-    names = [one["Name"] for page in pages for one in page["Schedules"] if whose(one["Name"]) == stack]
+    pages = scheduler.get_paginator("list_schedules").paginate(NamePrefix=node_prefix(stack))
+    names = [one["Name"] for page in pages for one in page["Schedules"] if stack_named(one["Name"], "end") == stack]
     with ThreadPoolExecutor(THREADS) as pool:
         return tuple(one for one in pool.map(read, sorted(names)) if one)
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 
 from infra import orphans
 from infra.cloud import Cloud
 from infra.errors import FleetError
-from infra.left import what_bills
+from infra.ledger import look
+from infra.left import of_stack
 from infra.orphans import Found, Unasked
 from infra.stack_files import known_stacks
 from training.receipt import span
@@ -89,10 +91,11 @@ def _with_bills(cloud: Cloud, found: list[Found]) -> tuple[list[Found], list[Una
     are doomed may leave files."""
     out: list[Found] = []
     unasked: list[Unasked] = []
+    ledger = cache(lambda: look(cloud, [cloud.region]))  # of the whole region: asked once, where it is wanted
     for one in found:
         doomed = {thing.id for thing in one.doomed}
         if one.verdict != "unknown here" and doomed.issuperset(node.id for node in one.nodes):
-            left = what_bills(cloud, one.stack, doomed)
+            left = of_stack(ledger(), one.stack, doomed)
             one = replace(one, bills=left.lines())
             unasked += [Unasked(one.region, f"what {one.stack} bills", why) for why in left.unasked]
         out.append(one)

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infra.schedules import at, parse_at, schedule_name, schedule_prefix, whose
+from infra.schedules import at, parse_at, schedule_name
+from infra.tags import node_prefix, stack_named
 
 MOMENTS = st.datetimes(
     datetime(2000, 1, 1),
@@ -28,12 +29,12 @@ def test_a_time_that_is_written_is_read_back_to_the_second(moment: datetime) -> 
 @pytest.mark.parametrize("stack", ["dev", "node-000", "a-node-1-end", "a-end"])
 def test_a_schedule_is_found_by_its_name_alone(stack: str) -> None:
     name = schedule_name(stack, "node-012")
-    assert name.startswith(schedule_prefix(stack)) and whose(name) == stack
+    assert name.startswith(node_prefix(stack)) and stack_named(name, "end") == stack
 
 
 @pytest.mark.parametrize("name", ["swift-fleet-dev-end", "swift-fleet-dev-node-000-idle", "dev-node-000-end"])
 def test_another_name_is_nobodys_schedule(name: str) -> None:
-    assert whose(name) is None
+    assert stack_named(name, "end") is None
 
 
 def test_a_one_time_expression_is_a_moment() -> None:
